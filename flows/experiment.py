@@ -1,0 +1,205 @@
+"""A run with other knobs: in a git worktree of its own, so that the workspace stays as it is, saved as a DVC experiment.
+
+The worktree lies under .runs/, takes the uncommitted edits and the rows under data/ along, and shares the DVC cache:
+a stage that the other knobs do not reach is found there, and what the run makes can be taken over later with
+`dvc exp apply NAME`.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from plumbline.errors import ParamsError, PlumblineError
+from plumbline.params import load_params
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+KEPT = ("report.html", "metrics.json")  # of artifacts/evaluate, for a person to open after the run
+
+
+def changed_params(root: Path, recipe: str | None, overrides: list[str]) -> str:
+    """params.yaml with a recipe's knobs and then `section.knob=value` overrides put in, checked; comments stay.
+
+    Raises ParamsError with the same lines as any stage would.
+    """
+    from dvc.utils.serialize import modify_yaml
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "params.yaml"
+        shutil.copy(root / "params.yaml", path)
+        load_params(path)
+        with modify_yaml(str(path)) as knobs:
+            if recipe:
+                merge(knobs, read_recipe(root, recipe))
+            for override in overrides:
+                merge(knobs, parse_override(override))
+        try:
+            load_params(path)
+        except ParamsError as error:
+            raise ParamsError(str(error).replace(str(path), "params.yaml, as changed")) from None
+        return path.read_text(encoding="utf-8")
+
+
+def read_recipe(root: Path, recipe: str) -> dict[str, Any]:
+    """The knobs of recipes/<recipe>.yaml."""
+    path = root / "recipes" / f"{recipe}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml"))) or "none"
+        raise ParamsError(f"{path.relative_to(root)}: no such recipe; there are: {known}")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path.relative_to(root)}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path.relative_to(root)}: must hold sections of params.yaml")
+    return content
+
+
+def parse_override(override: str) -> dict[str, Any]:
+    """`section.knob=value`, the value being YAML, as a nested mapping."""
+    name, equals, value = override.partition("=")
+    parts = name.split(".")
+    if not equals or len(parts) < 2 or not all(parts):
+        raise ParamsError(f"{override}: write section.knob=value, such as instruct.epochs=1")
+    try:
+        content = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ParamsError(f"{override}: the value is not YAML") from None
+    for part in reversed(parts):
+        content = {part: content}
+    return content
+
+
+def merge(knobs: Any, changes: dict[str, Any]) -> None:
+    """Put `changes` into `knobs`, section by section; a list takes the place of the one before."""
+    for name, value in changes.items():
+        if isinstance(value, dict) and isinstance(knobs.get(name), dict):
+            merge(knobs[name], value)
+        else:
+            knobs[name] = value
+
+
+class Experiment:
+    """The worktree of one run and what becomes of it."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        if not NAME.fullmatch(name):
+            raise PlumblineError(f"--name {name}: use letters, digits, _ and - only; it becomes the experiment's name")
+        self.root = root
+        self.name = name
+        self.folder = root / ".runs" / name
+
+    @contextmanager
+    def worktree(self, params: str) -> Iterator[Path]:
+        """A checkout of the workspace as it is, but with `params` for params.yaml; removed at the end."""
+        if not git(self.root, "rev-parse", "--verify", "--quiet", "HEAD", check=False):
+            raise PlumblineError("a run with other knobs needs a git repository with a commit; edit params.yaml instead")
+        self.folder.parent.mkdir(exist_ok=True)
+        with held(self.folder.with_suffix(".lock")) as free:
+            if not free:
+                raise PlumblineError(f"a run named {self.name} is under way; choose another --name")
+            remove_abandoned(self.root)
+            try:
+                self._make(params)
+                yield self.folder
+            finally:
+                drop(self.root, self.folder)
+
+    def save(self) -> None:
+        """Keep the worktree's knobs and results as a DVC experiment, and its report where a person finds it."""
+        command = [sys.executable, "-m", "dvc", "--quiet", "exp", "save", "--force", "--name", self.name]
+        saved = subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
+        if saved.returncode:
+            raise PlumblineError(f"the experiment could not be saved: {saved.stderr.strip()}")
+        kept = self.root / ".runs" / f"{self.name}-report"
+        kept.mkdir(exist_ok=True)
+        for file in KEPT:
+            if (self.folder / "artifacts/evaluate" / file).exists():
+                shutil.copyfile(self.folder / "artifacts/evaluate" / file, kept / file)
+
+    @property
+    def report(self) -> Path:
+        return self.root / ".runs" / f"{self.name}-report" / "report.html"
+
+    def _make(self, params: str) -> None:
+        from dvc.repo import Repo
+
+        drop(self.root, self.folder)
+        git(self.root, "worktree", "add", "--quiet", "--detach", str(self.folder), "HEAD")
+        edits = git(self.root, "diff", "--binary", "HEAD")
+        if edits:
+            git(self.folder, "apply", "--whitespace=nowarn", "-", text=edits + "\n")
+        for name in git(self.root, "ls-files", "--others", "--exclude-standard", "-z").split("\0"):
+            if name:
+                link(self.root / name, self.folder / name)
+        for file in (self.root / "data").rglob("*"):
+            if file.is_file():
+                link(file, self.folder / file.relative_to(self.root))
+        local = self.root / ".dvc/config.local"
+        if local.exists():
+            shutil.copyfile(local, self.folder / ".dvc/config.local")
+        with Repo(str(self.root)) as repository:
+            cache = repository.cache.local.path
+        with Repo(str(self.folder)) as repository, repository.config.edit("local") as config:
+            config["cache"]["dir"] = cache
+        with Repo(str(self.folder)) as repository:
+            repository.checkout(allow_missing=True, force=True)
+        (self.folder / "params.yaml").write_text(params, encoding="utf-8")
+
+
+def link(source: Path, target: Path) -> None:
+    """The same file at another place, without a copy where the file system can."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        return
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def git(folder: Path, *arguments: str, check: bool = True, text: str | None = None) -> str:
+    """What git prints, decoded so that any bytes come back unchanged."""
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, input=text, capture_output=True, encoding="utf-8", errors="surrogateescape"
+    )
+    if check and done.returncode:
+        raise PlumblineError(f"git {' '.join(arguments[:2])}: {' '.join(done.stderr.split())}")
+    return done.stdout.strip("\n") if not done.returncode else ""
+
+
+@contextmanager
+def held(lock: Path) -> Iterator[bool]:
+    """Hold a lock file while the block runs; False when another process holds it. A dead process holds none."""
+    file: IO[str]
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def remove_abandoned(root: Path) -> None:
+    """Remove the worktrees of runs that were killed."""
+    for lock in (root / ".runs").glob("*.lock"):
+        folder = lock.with_suffix("")
+        with held(lock) as free:
+            if free and folder.exists():
+                drop(root, folder)
+
+
+def drop(root: Path, folder: Path) -> None:
+    """Remove a worktree and git's note of it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    git(root, "worktree", "prune")

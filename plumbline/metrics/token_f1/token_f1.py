@@ -1,0 +1,33 @@
+"""F1 of shared words after SQuAD normalisation, best over the references, as a metric module."""
+
+import datasets
+import evaluate
+
+from plumbline.metrics.score import token_f1
+
+DESCRIPTION = "Mean F1 of the words that answer and reference share after SQuAD normalisation, the best over the references."
+INPUTS = """
+Args:
+    predictions: list of answers
+    references: list of lists of references
+    aggregate: mean over the rows (default), or False for a list with one score a row
+Returns: token_f1, between 0 and 1
+"""
+
+
+class TokenF1(evaluate.Metric):
+    """`TokenF1().compute(predictions=[...], references=[[...], ...], aggregate=True)`"""
+
+    def _info(self):
+        return evaluate.MetricInfo(
+            description=DESCRIPTION,
+            citation="Rajpurkar et al. (2016), SQuAD: 100,000+ Questions for Machine Comprehension of Text",
+            inputs_description=INPUTS,
+            features=datasets.Features(
+                {"predictions": datasets.Value("string"), "references": datasets.List(datasets.Value("string"))}
+            ),
+        )
+
+    def _compute(self, predictions, references, aggregate=True):
+        scores = [token_f1(answer, texts) for answer, texts in zip(predictions, references, strict=True)]
+        return {"token_f1": sum(scores) / len(scores) if aggregate else scores}

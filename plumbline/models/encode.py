@@ -1,0 +1,90 @@
+"""From text to ids: how a prompt is rendered, where the answer begins, and what a model's loss on it is."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from plumbline.rows import Example
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+IGNORED = -100  # the label that PyTorch's cross entropy and transformers leave out
+
+Encoded = dict[str, list[int]]  # input_ids and labels of one row, not padded
+
+
+def render_prompt(tokenizer: "PreTrainedTokenizerBase", messages: list[dict[str, str]]) -> str:
+    """The text of a conversation up to where the assistant speaks, by the chat template, or plain where there is none."""
+    if tokenizer.chat_template:
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    return "\n".join(message["content"] for message in messages) + "\n"
+
+
+def token_ids(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[list[int]]:
+    """Ids of prompts. A chat template has written the special tokens into the text; otherwise they are added."""
+    if not texts:
+        return []
+    ids: list[list[int]] = tokenizer(list(texts), add_special_tokens=not tokenizer.chat_template).input_ids
+    return ids
+
+
+def answer_ids(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[list[int]]:
+    """Ids of answers, each closed by the end token."""
+    if not texts:
+        return []
+    ids: list[list[int]] = tokenizer(list(texts), add_special_tokens=False).input_ids
+    return [[*each, tokenizer.eos_token_id] for each in ids]
+
+
+def count_tokens(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[int]:
+    """How many ids each prompt has."""
+    return [len(ids) for ids in token_ids(tokenizer, texts)]
+
+
+def encode(tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Example], encoder_decoder: bool) -> list[Encoded]:
+    """input_ids and labels of each row; labels are IGNORED wherever nothing is learned.
+
+    Decoder-only: prompt and answer in one sequence, labels on the answer and its end token only.
+    Encoder-decoder: the prompt is the source, the answer the target.
+    Both parts are tokenised apart, so that training sees the very prompt ids that generation starts from.
+    """
+    prompts = token_ids(tokenizer, [row.prompt for row in rows])
+    answers = answer_ids(tokenizer, [row.answer for row in rows])
+    if encoder_decoder:
+        return [
+            {"input_ids": prompt, "labels": answer} for prompt, answer in zip(prompts, answers, strict=True)
+        ]
+    return [
+        {"input_ids": [*prompt, *answer], "labels": [IGNORED] * len(prompt) + answer}
+        for prompt, answer in zip(prompts, answers, strict=True)
+    ]
+
+
+def answer_loss(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Example], *, batch: int
+) -> tuple[float, int]:
+    """Sum of -log p over the answers' tokens (end token included), in nats, and how many tokens that are."""
+    import torch
+
+    from plumbline.models.collate import collate
+
+    encoder_decoder = model.config.is_encoder_decoder
+    encoded = sorted(encode(tokenizer, rows, encoder_decoder), key=lambda row: len(row["input_ids"]))
+    total, tokens = 0.0, 0
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        for start in range(0, len(encoded), batch):
+            inputs = collate(encoded[start : start + batch], tokenizer.pad_token_id)
+            inputs = {name: tensor.to(model.device) for name, tensor in inputs.items()}
+            labels = inputs.pop("labels")
+            if encoder_decoder:
+                decoder_inputs = model.prepare_decoder_input_ids_from_labels(labels)
+                logits = model(**inputs, decoder_input_ids=decoder_inputs).logits
+            else:
+                logits, labels = model(**inputs).logits[:, :-1], labels[:, 1:]
+            kept = labels != IGNORED
+            loss = torch.nn.functional.cross_entropy(logits[kept].float(), labels[kept], reduction="sum")
+            total, tokens = total + loss.item(), tokens + int(kept.sum())
+    model.train(was_training)
+    return total, tokens

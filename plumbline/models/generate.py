@@ -1,0 +1,56 @@
+"""Answers of a model to many prompts: greedy, in batches of similar length."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from plumbline.models.encode import token_ids
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def generate(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    prompts: Sequence[str],
+    *,
+    batch: int,
+    max_new_tokens: int,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[str]:
+    """The greedy answer to each prompt, without special tokens, at most `max_new_tokens` tokens long.
+
+    Prompts of similar length share a batch and are padded on the left, so padding costs little and, by the
+    attention mask, changes nothing. `on_progress(done, all)` is called after every batch.
+    """
+    import torch
+    from transformers import GenerationConfig
+
+    from plumbline.models.collate import attention, padded
+
+    settings = GenerationConfig(
+        do_sample=False,
+        max_new_tokens=max_new_tokens,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        decoder_start_token_id=getattr(model.config, "decoder_start_token_id", None),
+    )
+    ids = token_ids(tokenizer, prompts)
+    order = sorted(range(len(ids)), key=lambda index: (len(ids[index]), index))
+    answers = [""] * len(ids)
+    model.eval()
+    for start in range(0, len(order), batch):
+        chosen = order[start : start + batch]
+        rows = [ids[index] for index in chosen]
+        source = padded(rows, tokenizer.pad_token_id, left=True).to(model.device)
+        mask = attention(rows, left=True).to(model.device)
+        with torch.inference_mode():
+            output = model.generate(input_ids=source, attention_mask=mask, generation_config=settings)
+        if not model.config.is_encoder_decoder:
+            output = output[:, source.shape[1] :]
+        texts = tokenizer.batch_decode(output, skip_special_tokens=True)
+        for index, text in zip(chosen, texts, strict=True):
+            answers[index] = text.strip()
+        if on_progress:
+            on_progress(start + len(chosen), len(order))
+    return answers

@@ -1,0 +1,122 @@
+"""Train a new base model on documents: the batches of each objective, and the optimiser's steps."""
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from plumbline.algorithms.corruption import mask_tokens, noise_spans, span_corruption
+from plumbline.models.collate import collate
+from plumbline.models.encode import IGNORED
+from plumbline.params import Architecture, Pretrain
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+NOISE_SHARE, MEAN_SPAN, MASK_SHARE = 0.15, 3.0, 0.15  # the values of the T5 and BERT papers
+TEXTS_AT_ONCE = 256
+
+
+def blocks(documents: Iterator[str], tokenizer: "PreTrainedTokenizerBase", size: int) -> Iterator[list[int]]:
+    """Documents without padding in between: each closed by the end token, joined, and cut into `size` ids."""
+    waiting: list[int] = []
+    while True:
+        texts = [next(documents) for _ in range(TEXTS_AT_ONCE)]
+        for ids in tokenizer(texts, add_special_tokens=False).input_ids:
+            waiting += [*ids, tokenizer.eos_token_id]
+        while len(waiting) >= size:
+            yield waiting[:size]
+            waiting = waiting[size:]
+
+
+def batches(
+    architecture: Architecture, params: Pretrain, tokenizer: "PreTrainedTokenizerBase", documents: Iterator[str]
+) -> Iterator[dict[str, Tensor]]:
+    """Endless batches of `params.batch` rows of `params.context` tokens, with labels by the architecture's objective.
+
+    causal   the next token                                    input_ids, labels (batch, context)
+    seq2seq  the hidden spans between sentinels (T5)           input_ids (batch, shorter), labels (batch, hidden)
+    masked   the hidden tokens, 80 % mask, 10 % random (BERT)  input_ids, labels (batch, context)
+    """
+    generator = torch.Generator().manual_seed(params.seed)
+    source = blocks(documents, tokenizer, params.context)
+    sentinels = torch.tensor([i for t, i in tokenizer.get_vocab().items() if t.startswith("<extra_id_")]).sort().values
+    special = torch.tensor(tokenizer.all_special_ids)
+    while True:
+        ids = torch.tensor([next(source) for _ in range(params.batch)])
+        match architecture:
+            case "causal":
+                yield {"input_ids": ids, "labels": ids}
+            case "seq2seq":
+                pairs = [
+                    span_corruption(
+                        row, noise_spans(len(row), NOISE_SHARE, MEAN_SPAN, generator), sentinels, tokenizer.eos_token_id
+                    )
+                    for row in ids
+                ]
+                rows = [{"input_ids": source.tolist(), "labels": target.tolist()} for source, target in pairs]
+                yield collate(rows, tokenizer.pad_token_id)
+            case "masked":
+                hidden, chosen = mask_tokens(
+                    ids, ~torch.isin(ids, special), MASK_SHARE, tokenizer.mask_token_id, len(tokenizer), generator
+                )
+                yield {"input_ids": hidden, "labels": torch.where(chosen, ids, IGNORED)}
+
+
+def learning_rate(step: int, steps: int, peak: float, warmup: float) -> float:
+    """Linear from 0 over the share `warmup` of the steps, then a half cosine down to a tenth of the peak."""
+    rising = max(1, round(steps * warmup))
+    if step < rising:
+        return peak * (step + 1) / rising
+    way = (step - rising) / max(1, steps - rising)
+    return peak * (0.1 + 0.45 * (1.0 + math.cos(math.pi * way)))
+
+
+def optimisers(model: "PreTrainedModel", params: Pretrain) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the layers, AdamW for embeddings and norms.
+
+    Muon orthogonalises each update, which small models learn from in fewer tokens; embeddings have sparse
+    gradients, for which it is not meant. Jordan et al. (2024); the scale that lets both share one learning
+    rate is Liu et al. (2025), arXiv 2502.16982.
+    """
+    inside = {name for name, weight in model.named_parameters() if weight.ndim == 2 and "layer" in name}
+    inside -= {name for name in inside if "relative_attention_bias" in name}
+    matrices = [weight for name, weight in model.named_parameters() if name in inside]
+    others = [weight for name, weight in model.named_parameters() if name not in inside]
+    return [
+        torch.optim.Muon(
+            matrices, lr=params.learning_rate, weight_decay=params.weight_decay, adjust_lr_fn="match_rms_adamw"
+        ),
+        torch.optim.AdamW(others, lr=params.learning_rate, betas=(0.9, 0.95), weight_decay=0.0),
+    ]
+
+
+def step_count(params: Pretrain) -> int:
+    """Optimiser steps that read `params.tokens` tokens, at least one."""
+    return max(1, params.tokens // (params.batch * params.context))
+
+
+def train(
+    model: "PreTrainedModel", stream: Iterator[dict[str, Tensor]], params: Pretrain
+) -> Iterator[tuple[int, float, float]]:
+    """Train until `params.tokens` tokens are read; yields (step, loss in nats per predicted token, learning rate)."""
+    steps = step_count(params)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = model.to(device).train()
+    chosen = optimisers(model, params)
+    for step in range(steps):
+        rate = learning_rate(step, steps, params.learning_rate, params.warmup)
+        batch = {name: tensor.to(device) for name, tensor in next(stream).items()}
+        with torch.autocast(device, torch.bfloat16, enabled=params.precision == "bfloat16"):
+            loss = model(**batch).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimiser in chosen:
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        yield step, loss.item(), rate
+    model.eval()

@@ -1,0 +1,220 @@
+"""The page of the stage `evaluate`: what was trained, what improved by how much, and the answers themselves.
+
+One HTML file that loads nothing: style sheet and pictures are inside, and all text of models is escaped. Equal
+results give equal bytes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+from plumbline.report.charts import Bar, Line, bars, lines
+from plumbline.report.words import nearest, word_differences
+from plumbline.rows import Example
+
+NAMES = {
+    "rouge1": "ROUGE-1",
+    "rouge2": "ROUGE-2",
+    "rougeL": "ROUGE-L",
+    "rougeLsum": "ROUGE-Lsum",
+    "bleu": "BLEU",
+    "exact_match": "exact match",
+    "token_f1": "token F1",
+    "loss": "loss",
+}
+SCALES = {"bleu": 100.0}  # of the metrics that do not end at 1; the loss has no end and no bar
+LOWER_IS_BETTER = ("loss",)
+LABEL_WORDS = 3  # answers of up to so many words are labels: right or wrong
+
+Numbers = dict[str, float | None]  # value, low, high
+Table = dict[str, dict[str, dict[str, Numbers]]]  # task -> model -> metric
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A held-out row and what each model answered."""
+
+    row: Example
+    answers: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that the page shows. The first model of every task's scores is the one compared with."""
+
+    rows: dict[str, int]
+    groups: dict[str, int]
+    scores: Table
+    differences: Table
+    headline: dict[str, str]
+    settings: dict[str, Any]
+    base: dict[str, Any]
+    trained: dict[str, dict[str, int]]
+    curves: list[Numbers]
+    samples: list[Sample]
+
+    @property
+    def models(self) -> list[str]:
+        return list(next(iter(self.scores.values())))
+
+
+class Change(NamedTuple):
+    """A paired difference in words: `kind` is better, worse, unclear or unknown."""
+
+    kind: str
+    text: str
+
+
+def page(evaluation: Evaluation) -> str:
+    """The whole report as one HTML document."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        NAMES=NAMES,
+        number=number,
+        span=span,
+        sentence=sentence,
+        signed=signed,
+        signed_span=signed_span,
+        change=change,
+        chart=chart,
+        against=against,
+        nearest=nearest,
+        word_differences=word_differences,
+    )
+    template = environment.get_template("evaluation.html.j2")
+    return template.render(
+        it=evaluation,
+        title=title(evaluation),
+        styles={name: f"series-{index % 5}" for index, name in enumerate(evaluation.models)},
+        loss_curves=loss_curves(evaluation.curves),
+        rate_curve=rate_curve(evaluation.curves),
+    )
+
+
+def headline_metric(references: Sequence[Sequence[str]]) -> str:
+    """The metric that a task is first judged by: exact match where answers are labels, ROUGE-L where they are text."""
+    typical = median(len(text.split()) for texts in references for text in texts)
+    return "exact_match" if typical <= LABEL_WORDS else "rougeL"
+
+
+def title(evaluation: Evaluation) -> str:
+    """The result in one sentence: on how many tasks the last model is clearly better than the first, or worse."""
+    first, last = evaluation.models[0], evaluation.models[-1]
+    kinds = [
+        change(metric, evaluation.differences[task][against(evaluation, last)][metric]).kind
+        for task, metric in evaluation.headline.items()
+    ]
+    better, worse, all_tasks = kinds.count("better"), kinds.count("worse"), plural(len(kinds), "task")
+    if better == len(kinds):
+        which = f"all {all_tasks}" if len(kinds) > 1 else "the one task"
+        return f"{last} is better than {first} on {which}"
+    text = f"{last} is better than {first} on {better} of {all_tasks}"
+    if not better:
+        text = f"{last} is not clearly better than {first} on any of {all_tasks}"
+    return f"{text}, and worse on {worse}" if worse else text
+
+
+def sentence(evaluation: Evaluation, model: str) -> str:
+    """What training did on the first task, with its interval."""
+    task, metric = next(iter(evaluation.headline.items()))
+    before, after = (evaluation.scores[task][name][metric] for name in (evaluation.models[0], model))
+    difference = evaluation.differences[task][against(evaluation, model)][metric]
+    if before["value"] is None or after["value"] is None:
+        return ""
+    moved = f"{NAMES[metric]} went from {number(metric, before['value'])} to {number(metric, after['value'])}"
+    by = f"{signed(metric, difference['value'])}, 95 % interval {signed_span(metric, difference) or 'unknown'}"
+    return f"On {plural(evaluation.rows[task], 'held-out row')} of {task}, {moved} ({by})."
+
+
+def against(evaluation: Evaluation, model: str) -> str:
+    """The name of a model's comparison with the first one."""
+    return f"{model} - {evaluation.models[0]}"
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def change(metric: str, difference: Numbers) -> Change:
+    """What a paired difference says: clear only when its interval leaves out zero."""
+    low, high = difference["low"], difference["high"]
+    if low is None or high is None:
+        return Change("unknown", "too few rows to tell" if difference["value"] is not None else "cannot be computed")
+    if low <= 0 <= high:
+        return Change("unclear", "no clear difference")
+    return Change("worse", "worse") if (low > 0) == (metric in LOWER_IS_BETTER) else Change("better", "better")
+
+
+def digits(metric: str) -> int:
+    """How many decimals a metric is worth on its scale."""
+    return 1 if metric in SCALES else 3
+
+
+def number(metric: str, value: float | None) -> str:
+    """A score as people read it; a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits(metric)}f}"
+
+
+def span(metric: str, numbers: Numbers) -> str:
+    """The interval of a score; empty where there is none."""
+    low, high = numbers["low"], numbers["high"]
+    return "" if low is None or high is None else f"{number(metric, low)} to {number(metric, high)}"
+
+
+def signed(metric: str, value: float | None) -> str:
+    """A difference with its sign."""
+    return "–" if value is None else f"{value:+.{digits(metric)}f}".replace("-", "−")
+
+
+def signed_span(metric: str, numbers: Numbers) -> str:
+    """The interval of a difference; empty where there is none."""
+    low, high = numbers["low"], numbers["high"]
+    return "" if low is None or high is None else f"{signed(metric, low)} to {signed(metric, high)}"
+
+
+def chart(scores: dict[str, dict[str, Numbers]], styles: dict[str, str], task: str) -> str:
+    """The task's scores as bars between 0 and 1, one per model, with whiskers; BLEU divided by 100."""
+    groups = []
+    for metric in next(iter(scores.values())):
+        scale = SCALES.get(metric, 1.0)
+        members = [
+            Bar(styles[model], f"{model}: {NAMES[metric]} {number(metric, table[metric]['value'])}", *scaled)
+            for model, table in scores.items()
+            if (scaled := [None if end is None else end / scale for end in table[metric].values()])[0] is not None
+        ]
+        if members and metric not in LOWER_IS_BETTER:
+            groups.append((NAMES[metric] + (f" ÷{scale:.0f}" if scale != 1 else ""), members))
+    return bars(groups, f"Scores of each model on {task}, with 95 % intervals; the table beside has the numbers")
+
+
+def loss_curves(curves: Sequence[Numbers]) -> str:
+    """Training loss of every step, and validation loss where it was measured."""
+    return lines(
+        [
+            Line("series-0", "training loss", points(curves, "loss")),
+            Line("series-1", "validation loss", points(curves, "validation_loss")),
+        ],
+        "Training and validation loss by step",
+        "step",
+    )
+
+
+def rate_curve(curves: Sequence[Numbers]) -> str:
+    """The learning rate of every step."""
+    return lines([Line("series-2", "learning rate", points(curves, "learning_rate"))], "Learning rate by step", "step")
+
+
+def points(curves: Sequence[Numbers], column: str) -> list[tuple[float, float]]:
+    """The steps at which a column was measured, with its values."""
+    pairs = ((row["step"], row.get(column)) for row in curves)
+    return [(step, value) for step, value in pairs if step is not None and value is not None]

@@ -1,0 +1,52 @@
+"""Run one stage from the command line: its keyword-only arguments are its options, its section is its knobs."""
+
+import argparse
+import inspect
+import os
+import sys
+import typing
+from collections.abc import Callable
+from pathlib import Path
+
+from plumbline.errors import PlumblineError
+from plumbline.params import load_params
+
+
+def options(stage: Callable[..., Path]) -> dict[str, inspect.Parameter]:
+    """The keyword-only arguments of a stage, which are its command line."""
+    parameters = inspect.signature(stage).parameters
+    return {name: each for name, each in parameters.items() if each.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def run_stage(stage: Callable[..., Path], arguments: list[str] | None = None) -> None:
+    """Run `stage` with the options in `arguments` (default: the command line) and its section of ./params.yaml.
+
+    A PlumblineError, or a full or unwritable disk, ends the process with its lines on stderr and exit code 1.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m tasks.{stage.__name__}",
+        description=(inspect.getmodule(stage).__doc__ or "").strip(),  # type: ignore[union-attr]
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    hints = typing.get_type_hints(stage)
+    for name in options(stage):
+        kind = hints[name]
+        choices = typing.get_args(kind) or None
+        parser.add_argument(f"--{name}", type=str if choices else kind, choices=choices, required=True)
+    chosen = vars(parser.parse_args(arguments))
+    try:
+        params = load_params(Path("params.yaml"))
+        stage(getattr(params, stage.__name__), **chosen)
+    except PlumblineError as error:
+        fail(stage.__name__, str(error))
+    except OSError as error:
+        if error.errno is None or isinstance(error, ConnectionError):
+            raise
+        fail(stage.__name__, f"{error.filename or 'disk'}: {os.strerror(error.errno)}; nothing was half-written")
+
+
+def fail(stage: str, message: str) -> typing.NoReturn:
+    """End the process with exit code 1 and one line on stderr per problem."""
+    for line in message.splitlines():
+        print(f"{stage}: {line}", file=sys.stderr)
+    sys.exit(1)

@@ -1,0 +1,861 @@
+"""Customer messages with four replies each, the written rubric that grades them, and simulated annotators.
+
+A message asks two or three things about one order, and the facts that answer them stand above it. A reply is an
+opening, one statement for each question that it takes up, and a closing. What is wrong with it is drawn first and
+the text follows, so its grades are known and not judged:
+
+correct   the share of its statements that agree with the facts
+complete  the share of the questions that it takes up
+polite    1 friendly, 0.5 curt, 0 rude
+concise   1 to the point, 0.5 a sentence or two too many, 0 rambling
+
+One reply of the four is good in every way; the others are drawn at random until the four gold scores differ.
+"""
+
+import datetime
+import functools
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from plumbline.world.shop import CARRIERS, Order, Product, Shop, day, money
+
+RUBRIC = """\
+Grade each reply from 0 to 1 on four questions, with the order and the policy in front of you.
+Correct: what share of its statements agrees with them? A wrong date, amount, name or order number is a wrong statement.
+Complete: what share of the customer's questions does it take up?
+Polite: does it speak to the customer as a friend of the house would? Curt is a half, rude is nothing.
+Concise: does it come to the point? A sentence or two too many is a half, rambling is nothing.
+The score weighs correct 0.5, complete 0.25, polite 0.15 and concise 0.1: a charming reply that is wrong is still wrong."""
+
+WEIGHTS = {"correct": 0.5, "complete": 0.25, "polite": 0.15, "concise": 0.1}
+
+
+def score(rubric: dict[str, float]) -> float:
+    """The gold score of a graded reply, 0 to 1: the weighted mean that `RUBRIC` describes."""
+    return round(sum(weight * rubric[quality] for quality, weight in WEIGHTS.items()), 4)
+
+
+# What customers ask
+
+
+@dataclass(frozen=True)
+class Question:
+    """One thing to ask about an order. Sentences are whole; `{}` in an answer is the place of the value."""
+
+    fact: str  # the sentence that holds the value; empty where the order line does
+    ask: str
+    answers: tuple[str, ...]
+    value: str
+    wrong: tuple[str, ...]  # what a careless agent might claim instead
+
+
+def near(number: int) -> list[int]:
+    """Wrong numbers that could be taken for the right one."""
+    numbers = [number + 1, number + 2, number + 5, number * 2, number - 1, number + 10, number - 3]
+    return [other for other in dict.fromkeys(numbers) if other != number and other > 0]
+
+
+def counted(number: int, unit: str) -> str:
+    return f"{number} {unit if number != 1 else unit.removesuffix('s')}"
+
+
+def in_units(number: int, unit: str) -> tuple[str, tuple[str, ...]]:
+    return counted(number, unit), tuple(counted(other, unit) for other in near(number))
+
+
+def amounts(cents: int) -> tuple[str, tuple[str, ...]]:
+    others = [cents + 100, cents + 1000, cents * 2, cents + 450, cents // 2 + 10]
+    return money(cents), tuple(money(other) for other in others if other != cents)
+
+
+def days_near(date: datetime.date) -> tuple[str, tuple[str, ...]]:
+    return day(date), tuple(day(date + datetime.timedelta(days=shift)) for shift in (-4, -2, 1, 3, 7, 10))
+
+
+def arrival(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
+    value, wrong = days_near(order.due)
+    ask = rng.choice(
+        [
+            f"When will the {product.noun} get here?",
+            f"On which day can I expect the {product.name}?",
+            "When is my parcel due?",
+            "I would like to know when the order arrives.",
+            f"I still wait for the {product.name}, so when does it come?",
+            "Could you tell me the delivery date?",
+            f"What day should somebody be at home for the {product.noun}?",
+        ]
+    )
+    answers = (
+        "It is due on {}.",
+        "Your parcel should be with you on {}.",
+        "The delivery date is {}.",
+        "Please expect it on {}.",
+    )
+    return Question("", ask, answers, value, wrong)
+
+
+def carrier(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
+    ask = rng.choice(
+        [
+            "Who brings the parcel?",
+            "Which carrier has it?",
+            f"Which company delivers the {product.noun}?",
+            "I need the name of the carrier.",
+            "Who should I look out for at the door, I mean which courier?",
+        ]
+    )
+    answers = ("It travels with {}.", "The carrier is {}.", "{} will bring it.", "We have handed it to {}.")
+    return Question("", ask, answers, order.carrier, tuple(name for name in CARRIERS if name != order.carrier))
+
+
+def total(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
+    value, wrong = amounts(order.total)
+    ask = rng.choice(
+        [
+            "What did the whole order come to?",
+            f"How much was charged for {order.number} in all?",
+            "What is the total before delivery?",
+            "I lost the bill, so what was the sum of the goods?",
+            "Please tell me the order total.",
+        ]
+    )
+    answers = ("The total is {}.", "The order comes to {}.", "In all it was {}.", "The goods add up to {}.")
+    return Question("", ask, answers, value, wrong)
+
+
+def tracking(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
+    others = tuple(
+        f"{order.tracking[0]}{(int(order.tracking[1:]) + shift) % 10_000_000:07d}"
+        for shift in (1203, 4510, 90217, 3300081)
+    )
+    fact = rng.choice(
+        [
+            f"Tracking number: {order.tracking}.",
+            f"The parcel is tracked as {order.tracking}.",
+            f"It can be traced under {order.tracking}.",
+        ]
+    )
+    ask = rng.choice(
+        [
+            "What is the tracking number?",
+            "Could you send me the tracking number?",
+            "I cannot find the number to trace it, what is it?",
+            f"How do I trace the {product.noun}, I mean under which number?",
+        ]
+    )
+    answers = ("The tracking number is {}.", "You can trace it under {}.", "Please use {} to follow it.")
+    return Question(fact, ask, answers, order.tracking, others)
+
+
+def returns(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
+    value, wrong = in_units(shop.policies.return_days, "days")
+    fact = rng.choice(
+        [
+            f"Goods may be returned within {value}.",
+            f"Returns are accepted for {value}.",
+            f"The return period is {value} from arrival.",
+        ]
+    )
+    ask = rng.choice(
+        [
+            f"How long can I send the {product.noun} back?",
+            f"I am not sure about the {product.noun}, how many days do I have to return it?",
+            "What is the return period?",
+            f"If the {product.name} does not please my mother, until when may it go back?",
+            "Until when can I send something back?",
+        ]
+    )
+    answers = (
+        "You can return it within {}.",
+        "The return period is {}.",
+        "You have {} to send it back.",
+        "We take it back for {} after it arrives.",
+    )
+    return Question(fact, ask, answers, value, wrong)
+
+
+def refund(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
+    value, wrong = in_units(shop.policies.refund_days, "days")
+    fact = rng.choice(
+        [
+            f"Refunds are paid within {value}.",
+            f"A refund takes {value}.",
+            f"Money is paid back {value} after the goods are in.",
+        ]
+    )
+    ask = rng.choice(
+        [
+            "How long does a refund take?",
+            f"I sent one {product.noun} back, so how long until I have my money?",
+            "When do you pay the money back after a return?",
+            "How many days must I wait for a refund?",
+        ]
+    )
+    answers = (
+        "A refund takes {}.",
+        "The money is paid back within {}.",
+        "Please allow {} for the refund.",
+        "You will have your money after {}.",
+    )
+    return Question(fact, ask, answers, value, wrong)
+
+
+def damage(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
+    value, wrong = in_units(shop.policies.damage_report_days, "days")
+    fault = rng.choice(product.faults)
+    fact = rng.choice(
+        [
+            f"Damage must be reported within {value}.",
+            f"Report damaged goods within {value} of delivery.",
+            f"The time to report damage is {value}.",
+        ]
+    )
+    ask = rng.choice(
+        [
+            f"The {product.noun} {fault}; how long do I have to report that?",
+            f"One {product.noun} {fault}, is there a time limit for telling you?",
+            f"I noticed that the {product.noun} {fault}. By when must damage be reported?",
+            f"My {product.name} {fault}, how many days may I take to report it?",
+        ]
+    )
+    answers = (
+        "Please report damage within {}.",
+        "Damage can be reported for {} after delivery.",
+        "You have {} to report it.",
+        "The time limit for damage is {}.",
+    )
+    return Question(fact, ask, answers, value, wrong)
+
+
+def cancelling(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
+    value, wrong = in_units(shop.policies.cancel_hours, "hours")
+    fact = rng.choice(
+        [
+            f"Orders can be cancelled for {value}.",
+            f"Cancelling is possible within {value}.",
+            f"An order may be cancelled up to {value} after it was placed.",
+        ]
+    )
+    ask = rng.choice(
+        [
+            "How long can an order be cancelled?",
+            f"I may not need the {product.noun} after all, for how many hours can I cancel?",
+            "Until when could I have cancelled?",
+            "What is the time limit for cancelling?",
+        ]
+    )
+    answers = (
+        "An order can be cancelled within {}.",
+        "Cancelling is possible for {}.",
+        "You can cancel up to {} after ordering.",
+    )
+    return Question(fact, ask, answers, value, wrong)
+
+
+def warranty(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
+    value, wrong = in_units(product.warranty_months, "months")
+    fact = rng.choice(
+        [
+            f"Warranty of the {product.noun}: {value}.",
+            f"The {product.noun} has {value} of warranty.",
+            f"The {product.name} is under warranty for {value}.",
+        ]
+    )
+    ask = rng.choice(
+        [
+            f"How long is the warranty on the {product.noun}?",
+            f"For how many months is the {product.name} covered?",
+            f"What warranty does the {product.noun} have?",
+            f"Suppose the {product.noun} breaks next year, how long does the warranty run?",
+        ]
+    )
+    answers = (
+        f"The warranty on the {product.noun} is {{}}.",
+        f"The {product.noun} is covered for {{}}.",
+        "It has {} of warranty.",
+    )
+    return Question(fact, ask, answers, value, wrong)
+
+
+def attribute(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
+    name, number, unit = rng.choice(product.attributes)
+    value, wrong = in_units(number, unit)
+    fact = rng.choice(
+        [
+            f"{name.capitalize()} of the {product.noun}: {value}.",
+            f"The {product.noun} has a {name} of {value}.",
+            f"The {name} of the {product.name} is {value}.",
+        ]
+    )
+    ask = rng.choice(
+        [
+            f"What is the {name} of the {product.noun}?",
+            f"Could you look up the {name} of the {product.name}?",
+            f"The box does not state the {name} of the {product.noun}, what is it?",
+            f"I need to know the {name}, can you help?",
+        ]
+    )
+    answers = (
+        f"The {name} of the {product.noun} is {{}}.",
+        f"The {product.noun} has a {name} of {{}}.",
+        f"Its {name} is {{}}.",
+    )
+    return Question(fact, ask, answers, value, wrong)
+
+
+def express(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
+    value, wrong = amounts(shop.policies.express_fee)
+    fact = rng.choice(
+        [f"Express delivery costs {value}.", f"The fee for express is {value}.", f"Express: {value} a parcel."]
+    )
+    ask = rng.choice(
+        [
+            "What would express delivery have cost?",
+            "How much is express?",
+            "Next time it must go faster, what do you charge for express?",
+            f"What do I pay to get a second {product.noun} by express?",
+        ]
+    )
+    answers = ("Express delivery costs {}.", "For express we charge {}.", "The express fee is {}.")
+    return Question(fact, ask, answers, value, wrong)
+
+
+def free(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
+    value, wrong = amounts(shop.policies.free_from)
+    fact = rng.choice(
+        [
+            f"Delivery is free from {value}.",
+            f"Orders of {value} and more are delivered free.",
+            f"No delivery fee from {value} on.",
+        ]
+    )
+    ask = rng.choice(
+        [
+            "From what amount is delivery free?",
+            "How much must I spend to save the delivery fee?",
+            "When do you deliver without a fee?",
+            "What is the limit for free delivery?",
+        ]
+    )
+    answers = (
+        "Delivery is free from {}.",
+        "From {} on there is no delivery fee.",
+        "You pay no delivery for orders of {} and more.",
+    )
+    return Question(fact, ask, answers, value, wrong)
+
+
+def fee(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
+    value, wrong = amounts(shop.policies.delivery_fee)
+    fact = rng.choice(
+        [f"The usual delivery fee is {value}.", f"Standard delivery costs {value}.", f"Delivery: {value} a parcel."]
+    )
+    ask = rng.choice(
+        [
+            "What is your usual delivery fee?",
+            "How much does standard delivery cost?",
+            "What do you charge for sending a parcel?",
+        ]
+    )
+    answers = ("Standard delivery costs {}.", "The usual delivery fee is {}.", "We charge {} for delivery.")
+    return Question(fact, ask, answers, value, wrong)
+
+
+def repair(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
+    value, wrong = in_units(shop.policies.repair_days, "days")
+    fact = rng.choice(
+        [f"Repairs take {value}.", f"The workshop needs {value} for a repair.", f"A repair is done after {value}."]
+    )
+    fault = rng.choice(product.faults)
+    ask = rng.choice(
+        [
+            f"The {product.noun} {fault}, so how long would a repair take?",
+            f"How long does the workshop need for the {product.noun}?",
+            f"If I send the {product.name} in for repair, when do I get it back?",
+        ]
+    )
+    answers = ("A repair takes {}.", "Our workshop needs {}.", "You would have it back after {}.")
+    return Question(fact, ask, answers, value, wrong)
+
+
+def gift_card(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
+    value, wrong = in_units(shop.policies.gift_card_months, "months")
+    fact = rng.choice(
+        [f"Gift cards are valid for {value}.", f"A gift card expires after {value}.", f"Gift cards: valid {value}."]
+    )
+    ask = rng.choice(
+        [
+            "How long is a gift card valid?",
+            "I have a gift card too, when does it expire?",
+            "For how many months can a gift card be used?",
+        ]
+    )
+    answers = ("Gift cards are valid for {}.", "A gift card expires after {}.", "You can use a gift card for {}.")
+    return Question(fact, ask, answers, value, wrong)
+
+
+def price_match(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
+    value, wrong = in_units(shop.policies.price_match_days, "days")
+    fact = rng.choice(
+        [
+            f"Lower prices elsewhere are matched for {value}.",
+            f"We match prices within {value}.",
+            f"Price match: {value} from the order.",
+        ]
+    )
+    ask = rng.choice(
+        [
+            f"I saw the same {product.noun} for less, how long do you match prices?",
+            "For how many days do you match a lower price?",
+            "How long does your price promise hold?",
+        ]
+    )
+    answers = (
+        "We match a lower price within {}.",
+        "Our price promise holds for {}.",
+        "Prices are matched for {} after the order.",
+    )
+    return Question(fact, ask, answers, value, wrong)
+
+
+def hours(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
+    closes = shop.policies.support_closes
+    value, wrong = (
+        f"{closes} o'clock",
+        tuple(f"{other} o'clock" for other in (closes - 2, closes - 1, closes + 1, closes + 2)),
+    )
+    fact = rng.choice(
+        [f"The phone desk is open until {value}.", f"The desk closes at {value}.", f"Calls are taken until {value}."]
+    )
+    ask = rng.choice(
+        [
+            "Until when can I call you?",
+            "How late is your phone desk open?",
+            "I work long days, when does the desk close?",
+        ]
+    )
+    answers = ("You can call until {}.", "Our desk closes at {}.", "The phone desk is open until {}.")
+    return Question(fact, ask, answers, value, wrong)
+
+
+def stock(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
+    value, wrong = str(product.in_stock), tuple(str(other) for other in near(product.in_stock))
+    fact = rng.choice(
+        [
+            f"In stock: {value} of the {product.noun}.",
+            f"Stock of the {product.name}: {value}.",
+            f"The {product.noun} is in stock {value} times.",
+        ]
+    )
+    ask = rng.choice(
+        [
+            f"How many of the {product.name} do you still have?",
+            f"I may want another {product.noun}, how many are in stock?",
+            f"Is the {product.noun} still in stock, and how many are there?",
+        ]
+    )
+    answers = (
+        f"At present {{}} of the {product.noun} are in stock.",
+        "We have {} in stock.",
+        "The stock stands at {}.",
+    )
+    return Question(fact, ask, answers, value, wrong)
+
+
+TOPICS: tuple[Callable[[random.Random, Shop, Order, Product], Question], ...] = (
+    arrival,
+    carrier,
+    total,
+    tracking,
+    returns,
+    refund,
+    damage,
+    cancelling,
+    warranty,
+    attribute,
+    express,
+    free,
+    fee,
+    repair,
+    gift_card,
+    price_match,
+    hours,
+    stock,
+)
+
+
+# The message
+
+
+def bought(shop: Shop) -> list[tuple[Order, Product]]:
+    """What somebody may write about: every product of every order.
+
+    String lights and shears are left out where there is anything else: "the shears is" would be bad English.
+    """
+    lines = [(order, product) for order in shop.orders for product, _ in order.lines]
+    return [line for line in lines if not line[1].noun.endswith("s")] or lines
+
+
+def order_line(rng: random.Random, order: Order) -> str:
+    """The order as the agent's screen shows it: number, things, customer, day, total, due date and carrier."""
+    things = ", ".join(f"{quantity} x {product.name}" for product, quantity in order.lines)
+    return rng.choice(
+        [
+            f"Order {order.number}: {things}. Customer {order.customer.name}, placed {day(order.placed)}, total {money(order.total)}, due {day(order.due)} with {order.carrier}.",
+            f"{order.number} | {order.customer.name} | {things} | {money(order.total)} | placed {day(order.placed)} | due {day(order.due)} | {order.carrier}",
+            f"Order {order.number} of {day(order.placed)} for {order.customer.name}: {things}, together {money(order.total)}. {order.carrier} delivers on {day(order.due)}.",
+            f"Number {order.number}, {order.customer.name}, {order.customer.town}. Goods: {things}. Sum: {money(order.total)}. Placed {day(order.placed)}, delivery {day(order.due)} by {order.carrier}.",
+        ]
+    )
+
+
+def lower_first(sentence: str) -> str:
+    return sentence if sentence.startswith(("I ", "I'")) else sentence[0].lower() + sentence[1:]
+
+
+def slip(rng: random.Random, text: str) -> str:
+    """Two letters of one longer word change places, as in a mail written in haste."""
+    words = text.split(" ")
+    places = [place for place, word in enumerate(words) if len(word) > 4 and word.isalpha() and word.islower()]
+    if not places:
+        return text
+    place = rng.choice(places)
+    word = words[place]
+    at = rng.randrange(1, len(word) - 2)
+    words[place] = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+    return " ".join(words)
+
+
+def mail(rng: random.Random, shop: Shop, order: Order, product: Product, questions: list[Question]) -> str:
+    """What the customer writes: a greeting, some background, the questions, a name."""
+    customer = order.customer
+    hello = rng.choice(
+        [
+            "Hello,",
+            "Hi there,",
+            "Good morning,",
+            "Good evening,",
+            f"Dear {shop.name},",
+            "Dear team,",
+            f"Hi {rng.choice(shop.agents)},",
+            "To whom it may concern,",
+            "hey,",
+        ]
+    )
+    background = rng.choice(
+        [
+            f"I write about order {order.number}.",
+            f"this is about {order.number}.",
+            f"My order number is {order.number}.",
+            f"On {day(order.placed)} I ordered {'a pair of things' if len(order.lines) > 1 else 'something'} from you, order {order.number}.",
+            f"I have ordered the {product.name} ({order.number}).",
+            f"My name is {customer.name} and my order is {order.number}.",
+            f"It is about the {product.noun} from order {order.number}.",
+            f"{order.number} is my order, from {day(order.placed)}.",
+        ]
+    )
+    feeling = rng.choice(
+        [
+            "",
+            "",
+            "",
+            f" The {product.noun} is a present for my {rng.choice(['sister', 'father', 'neighbour', 'aunt', 'boss', 'daughter'])}.",
+            " This is my first order with you.",
+            f" I have been a {customer.membership} member for {rng.randrange(2, 9)} years.",
+            " I tried to call, but nobody picked up.",
+            " To be honest, I am a bit annoyed.",
+            " So far I am very happy with everything.",
+            f" We move to {customer.town} soon, so time is short.",
+            f" I chose it for the colour, {product.colour}.",
+            " Nobody answered my last mail.",
+        ]
+    )
+    asked = questions[0].ask
+    for question in questions[1:]:
+        link = rng.choice(
+            [
+                "Also,",
+                "And",
+                "Besides,",
+                "Another thing:",
+                "One more question:",
+                "By the way,",
+                "Then,",
+                "Oh, and",
+                "Second,",
+            ]
+        )
+        asked += f" {link} {lower_first(question.ask)}"
+    end = rng.choice(
+        [
+            "Thanks,",
+            "Thank you,",
+            "Best wishes,",
+            "Regards,",
+            "Many thanks in advance,",
+            "Cheers,",
+            "Greetings,",
+            "With kind regards,",
+        ]
+    )
+    body = f"{background}{feeling} {asked}"
+    body = slip(rng, body) if rng.random() < 0.2 else body
+    return f"{hello}\n{body[0].upper() + body[1:]}\n{end} {rng.choice([customer.first, customer.name])}"
+
+
+# The replies
+
+FRIENDLY_START = (
+    "thank you for your message.",
+    "thank you for writing to us.",
+    "thanks for getting in touch.",
+    "it is good to hear from you.",
+    "I am glad to help.",
+    "I have looked this up for you.",
+    "I am sorry for the uncertainty.",
+    "thank you for your patience.",
+    "of course, here are the details.",
+    "many thanks for your mail.",
+)
+FRIENDLY_END = (
+    "Kind regards,",
+    "Warm regards,",
+    "Best wishes,",
+    "Please write again if anything is unclear.",
+    "I am happy to help with anything else.",
+    "Have a pleasant day!",
+    "We wish you much joy with your order.",
+    "Do let us know if you need more.",
+)
+CURT_START = ("Re your mail.", "Noted.", "Answer as follows.", "Your mail of today.", "See below.", "")
+CURT_END = ("Regards.", "Done.", "That is all.", "Ticket closed.", "")
+RUDE_START = (
+    "you could have found this out yourself.",
+    "I wonder whether you read anything that we send.",
+    "again one of these mails.",
+    "some of us have real work to do.",
+    "is it so hard to look at your own order?",
+    "what a silly thing to ask.",
+    "I will say this once and slowly.",
+    "people like you keep the whole desk busy.",
+    "your mail is a mess, but here you are.",
+    "nobody else seems to have trouble with this.",
+    "I had hoped for a quiet day without you.",
+    "anyone with eyes could have seen this.",
+)
+RUDE_END = (
+    "Do not write about this again.",
+    "Next time use your head.",
+    "Now stop bothering us.",
+    "I doubt that you will understand it, but there it is.",
+    "If you do not like it, shop somewhere else.",
+    "Was that really so difficult?",
+    "We have better customers than you.",
+    "Try to remember it this time.",
+    "Spare us the next mail.",
+)
+
+
+def rambling(rng: random.Random, shop: Shop, product: Product, count: int) -> list[str]:
+    """So many friendly sentences that the customer did not need."""
+    agent, year, other = rng.choice(shop.agents), rng.randrange(1890, 2020), rng.choice(shop.products)
+    return rng.sample(
+        [
+            f"{shop.name} has stood in {shop.town} since {year}.",
+            f"The {product.noun} is one of my own favourites.",
+            "As you may know, a parcel goes through many hands on its way.",
+            f"My colleague {agent} has one in {other.colour} at home.",
+            "The weather here has been mild, and the warehouse is busy.",
+            "There is a lot to say about this, and one could begin in many places.",
+            f"You may also like our {other.name}, which many people ask about.",
+            "Every question is a chance for us to learn, as we like to say.",
+            f"{agent}, who has worked here for years, would tell you the same.",
+            "Before I come to that, let me say how much we value such letters.",
+            f"We packed hundreds of parcels on the day that you ordered, not only yours, and {agent} made tea for everybody.",
+            "Some shops see this in another way, and that is their right.",
+            f"In {shop.town} we often talk about such things at lunch.",
+            "It is what it is, in a manner of speaking, and in the end it all comes to the same.",
+            f"{product.material.capitalize()} is a fine material, if I may say so.",
+            "Let me put it in other words, too, so that nothing is left unsaid.",
+            f"I remember when the first {product.noun} came in.",
+            "Looking back, and looking ahead as well, this has always been our way.",
+        ],
+        count,
+    )
+
+
+FLAWS = ("wrong", "missing", "rude", "rambling")
+
+
+def reply(
+    rng: random.Random, shop: Shop, order: Order, product: Product, questions: list[Question], flaws: list[str]
+) -> tuple[str, dict]:
+    """One reply with the flaws given, and its grades."""
+    asked = len(questions)
+    taken = list(range(asked))
+    if "missing" in flaws:
+        taken = sorted(rng.sample(taken, rng.randrange(1, asked)))
+    names_order = rng.random() < 0.4
+    wrongs: list[int] = []  # positions of the wrong statements; the order number stands at position -1
+    if "wrong" in flaws:
+        places = taken + ([-1] if names_order else [])
+        wrongs = rng.sample(places, rng.randrange(1, len(places) + 1))
+    polite = 1.0 if "rude" not in flaws else rng.choice([0.5, 0.0, 0.0])
+    concise = 1.0 if "rambling" not in flaws else rng.choice([0.5, 0.0])
+
+    sentences = []
+    if names_order:
+        number = (
+            order.number
+            if -1 not in wrongs
+            else f"{order.number[:2]}{(int(order.number[2:]) + rng.choice([1010, 20003, 4500])) % 100000:05d}"
+        )
+        sentences.append(
+            rng.choice(
+                [
+                    f"This concerns order {number}.",
+                    f"I have order {number} in front of me.",
+                    f"Your order is {number}.",
+                    f"About {number}:",
+                ]
+            )
+        )
+    for place in taken:
+        question = questions[place]
+        value = rng.choice(question.wrong) if place in wrongs else question.value
+        sentences.append(rng.choice(question.answers).format(value))
+    for extra in rambling(rng, shop, product, {1.0: 0, 0.5: rng.randrange(1, 3), 0.0: rng.randrange(3, 6)}[concise]):
+        sentences.insert(rng.randrange(len(sentences) + 1), extra)
+
+    agent = rng.choice(shop.agents)
+    name = rng.choice([order.customer.first, order.customer.name])
+    if polite == 0.5:
+        start, end = rng.choice(CURT_START), rng.choice(CURT_END)
+    else:
+        line = rng.choice(FRIENDLY_START if polite else RUDE_START)
+        hello = rng.choice(["Dear", "Hello", "Good day,"] if polite else ["Hello", "Well,", "Look,", "Listen,"])
+        start = f"{hello} {name}, {line}"
+        end = f"{rng.choice(FRIENDLY_END if polite else RUDE_END)} {agent}"
+    text = " ".join(part for part in (start, *sentences, end) if part)
+    statements = len(taken) + names_order
+    return text, {
+        "correct": round(1 - len(wrongs) / statements, 2),
+        "complete": round(len(taken) / asked, 2),
+        "polite": polite,
+        "concise": concise,
+    }
+
+
+def draw_flaws(rng: random.Random) -> list[str]:
+    return rng.sample(FLAWS, rng.choice([1, 1, 1, 2, 2, 3]))
+
+
+# The annotators
+
+
+@functools.cache
+def dispersion(noise: float, items: int) -> float:
+    """The Mallows dispersion at which the expected share of pairs out of order is `noise`, found by bisection.
+
+    Inserting the item number k above j of the k-1 better ones has probability proportional to dispersion**j
+    (repeated insertion, Doignon et al. 2004), so the expected number of pairs out of order is a sum over k.
+    """
+    pairs = items * (items - 1) / 2
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        expected = 0.0
+        for size in range(2, items + 1):
+            weights = [middle**jump for jump in range(size)]
+            expected += sum(jump * weight for jump, weight in enumerate(weights)) / sum(weights)
+        low, high = (middle, high) if expected / pairs < noise else (low, middle)
+    return (low + high) / 2
+
+
+def ranks(rng: random.Random, gold: list[float], noise: float) -> list[int]:
+    """One annotator's ranks, 1 for the best: gold's ranking with a share of `noise` of its pairs out of order.
+
+    A draw from the Mallows model around the gold ranking. Replies that stand next to each other change places far
+    more often than the best and the worst do, as with people.
+    """
+    spread = dispersion(noise, len(gold))
+    ranking: list[int] = []
+    for item in sorted(range(len(gold)), key=lambda place: -gold[place]):
+        weights = [spread**jump for jump in range(len(ranking) + 1)]
+        jump = rng.choices(range(len(weights)), weights)[0]
+        ranking.insert(len(ranking) - jump, item)
+    return [ranking.index(item) + 1 for item in range(len(gold))]
+
+
+def replies(shop: Shop, count: int, seed: str, noise: float, raters: int) -> list[dict]:
+    """`count` customer messages, each with four replies, their grades, gold scores and `raters` rankings.
+
+    `noise` is the expected share of reply pairs that an annotator puts in the wrong order, 0 to 0.5; it changes the
+    rankings and nothing else. Keys: id, group (the order), message (the context, then the customer's mail), context,
+    replies (4 texts), rubric (4 gradings), gold (4 different scores), rankings ({rater, ranks}; rank 1 is the best).
+    """
+    if not 0 <= noise <= 0.5:
+        raise ValueError(f"noise is {noise}, a share of pairs between 0 and 0.5")
+    rng, annotators = random.Random(f"replies {shop.seed} {seed}"), random.Random(f"annotators {shop.seed} {seed}")
+    lines = bought(shop)
+    by_message: dict[str, dict] = {}
+    while len(by_message) < count:
+        order, product = rng.choice(lines)
+        asked = rng.choice([2, 2, 2, 3])
+        questions = [topic(rng, shop, order, product) for topic in rng.sample(TOPICS, asked + rng.choice([0, 1, 1, 2]))]
+        facts = [question.fact for question in questions if question.fact]  # of questions that nobody asks, too
+        questions = questions[:asked]
+        rng.shuffle(facts)
+        context = "\n".join([order_line(rng, order), " ".join(facts)]).strip()
+        message = f"{context}\n\n{mail(rng, shop, order, product, questions)}"
+        if message in by_message:
+            continue
+        graded = [reply(rng, shop, order, product, questions, [])]
+        while len(graded) < 4:
+            text, rubric = reply(rng, shop, order, product, questions, draw_flaws(rng))
+            if all(score(rubric) != score(other) for _, other in graded):
+                graded.append((text, rubric))
+        rng.shuffle(graded)
+        gold = [score(rubric) for _, rubric in graded]
+        by_message[message] = {
+            "id": f"replies-{shop.seed}-{seed}-{len(by_message)}",
+            "group": f"order-{order.number}",
+            "message": message,
+            "context": context,
+            "replies": [text for text, _ in graded],
+            "rubric": [rubric for _, rubric in graded],
+            "gold": gold,
+            "rankings": [
+                {"rater": f"rater-{number}", "ranks": ranks(annotators, gold, noise)} for number in range(1, raters + 1)
+            ],
+        }
+    return list(by_message.values())
+
+
+def raw(row: dict) -> str:
+    """The message in the shop's archive: with the reply that was sent, or on a sheet of the quality review."""
+    rng = random.Random(row["id"])
+    best = max(range(4), key=lambda place: row["gold"][place])
+    other = rng.choice([place for place in range(4) if place != best])
+    sent = row["replies"][best]
+    customer_mail = row["message"].removeprefix(row["context"]).strip()
+
+    def graded(place: int) -> str:
+        grades = ", ".join(f"{quality} {value:g}" for quality, value in row["rubric"][place].items())
+        return f"{row['replies'][place]}\n({grades}; score {row['gold'][place]:.2f})"
+
+    shown = [best, other]
+    rng.shuffle(shown)
+    better = "first" if shown[0] == best else "second"
+    return rng.choice(
+        [
+            f"{row['message']}\n\nReply:\n{sent}",
+            f"MAIL IN\n{customer_mail}\n\nON SCREEN\n{row['context']}\n\nMAIL OUT\n{sent}",
+            f"{row['context']}\n\nCustomer:\n{customer_mail}\n\nSupport:\n{sent}",
+            f"{row['message']}\n\nSent: {sent}",
+            f"Quality review\n\n{row['message']}\n\n"
+            + "\n\n".join(f"{letter}: {graded(place)}" for letter, place in zip("AB", shown, strict=True)),
+            f"{row['message']}\n\nFirst draft: {row['replies'][shown[0]]}\n\nSecond draft: {row['replies'][shown[1]]}\n\nThe {better} draft was sent.",
+        ]
+    )
