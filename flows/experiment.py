@@ -29,7 +29,7 @@ KEPT = ("report.html", "metrics.json")  # of artifacts/evaluate, for a person to
 def changed_params(root: Path, recipe: str | None, overrides: list[str]) -> str:
     """params.yaml with a recipe's knobs and then `section.knob=value` overrides put in, checked; comments stay.
 
-    Raises ParamsError with the same lines as any stage would.
+    Raises ParamsError with the same lines as any stage would, but for the place in a file that nobody wrote.
     """
     from dvc.utils.serialize import modify_yaml
 
@@ -45,7 +45,7 @@ def changed_params(root: Path, recipe: str | None, overrides: list[str]) -> str:
         try:
             load_params(path)
         except ParamsError as error:
-            raise ParamsError(str(error).replace(str(path), "params.yaml, as changed")) from None
+            raise ParamsError(re.sub(rf"{re.escape(str(path))}:\d+: ", "", str(error))) from None
         return path.read_text(encoding="utf-8")
 
 
@@ -148,7 +148,7 @@ class Experiment:
         if local.exists():
             shutil.copyfile(local, self.folder / ".dvc/config.local")
         with Repo(str(self.root)) as repository:
-            cache = repository.cache.local.path
+            cache = repository.cache.local_cache_dir
         with Repo(str(self.folder)) as repository, repository.config.edit("local") as config:
             config["cache"]["dir"] = cache
         with Repo(str(self.folder)) as repository:

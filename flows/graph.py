@@ -1,25 +1,29 @@
 """The graph as DVC knows it, and stages run by DVC: one definition, one cache, whichever door asks."""
 
-import ctypes
+import logging
 import os
 import re
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from plumbline.stage import die_with_parent
 
 # A stage that has printed its own error needs none of what DVC says around it.
 CHATTER = re.compile(
     r"\s*$|Running stage '|> |Generating lock file|Updating lock file|Use `dvc push`|To track the changes|\tgit add"
     r"|To enable auto staging|\tdvc config core.autostage|ERROR: failed to reproduce .* exited with"
+    r"|WARNING: Process .* had been killed"
 )
 BUSY = re.compile(r"Unable to acquire lock|is busy, it is being blocked by|database is locked")
+PATIENCE = 10.0  # seconds that a stopped stage has to clean up
 
 _REPOSITORY = threading.Lock()  # a DVC Repo may be used by one thread at a time
-_LIBC = ctypes.CDLL(None)
-_SET_PARENT_DEATH_SIGNAL = 1
+logging.getLogger("dvc").setLevel(logging.ERROR)  # it warns of locks of killed runs, which it removes by itself
 
 
 class StageFailed(Exception):
@@ -36,16 +40,17 @@ class Stages:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._running: set[subprocess.Popen[str]] = set()
-        self._stopped = False
+        self.stopped = False
 
     def graph(self) -> dict[str, list[str]]:
-        """Every stage, variants spelled out, with the stages that it depends on; dependencies come first."""
+        """Every stage, variants spelled out, with those that it depends on: these come first, else as in dvc.yaml."""
         from dvc.repo import Repo
-        from networkx import topological_sort
+        from networkx import lexicographical_topological_sort
 
         with _REPOSITORY, Repo(str(self.root)) as repository:
             graph = repository.index.graph
-            order = reversed(list(topological_sort(graph)))
+            written = {stage: place for place, stage in enumerate(repository.index.stages)}
+            order = lexicographical_topological_sort(graph.reverse(), key=written.__getitem__)
             return {stage.name: sorted(other.name for other in graph.successors(stage)) for stage in order}
 
     def stale(self, *stages: str) -> set[str]:
@@ -62,7 +67,7 @@ class Stages:
         `on_line` gets each line that the stage or DVC prints. Raises StageFailed, or StageBusy when it is worth
         another try.
         """
-        if self._stopped:
+        if self.stopped:
             raise StageFailed(f"{stage}: not started, the run is stopping")
         process = subprocess.Popen(
             [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage],
@@ -95,14 +100,17 @@ class Stages:
 
     def stop(self) -> None:
         """End every stage that is running, and start no other."""
-        self._stopped = True
+        self.stopped = True
+        self._signal(signal.SIGTERM)
+        deadline = time.monotonic() + PATIENCE
+        while self._running and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To the stages, and to DVC above each."""
         for process in list(self._running):
             try:
-                os.killpg(process.pid, signal.SIGTERM)
+                os.killpg(process.pid, number)
             except ProcessLookupError:
                 continue
-
-
-def die_with_parent() -> None:
-    """Ask Linux to end this process when its parent does, even if that was killed without a chance to clean up."""
-    _LIBC.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)

@@ -6,6 +6,7 @@
 """
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -27,6 +28,7 @@ from prefect.utilities.annotations import quote
 
 from flows.experiment import Experiment, changed_params
 from flows.graph import CHATTER, StageBusy, StageFailed, Stages
+from flows.server import api
 from flows.terminal import Terminal
 from plumbline.errors import PlumblineError
 from plumbline.params import load_params
@@ -60,7 +62,7 @@ def run_one(stage: str, stages: Stages, terminal: Terminal, environment: dict[st
     try:
         ran = stages.run(stage, on_line, environment)
     except StageFailed:
-        terminal.ended(stage, "failed", time.monotonic() - started)
+        terminal.ended(stage, "stopped" if stages.stopped else "failed", time.monotonic() - started)
         raise
     if not ran:
         terminal.ended(stage, "cached")
@@ -120,7 +122,7 @@ def run_stages(stages: Stages, name: str, root: Path) -> None:
         terminal.table(list(graph))
     failed = [stage for stage, future in futures.items() if not future.state.is_completed()]
     if failed:
-        raise StageFailed(", ".join(stage for stage in failed if terminal.outcomes.get(stage)) or "interrupted")
+        raise StageFailed(", ".join(stage for stage in failed if stage in terminal.outcomes))
 
 
 def phase(stage: str) -> str:
@@ -168,7 +170,8 @@ def main(arguments: list[str] | None = None) -> int:
                     show_all_cached(stages, started)
                     print_where(report)
                     return 0
-            pipeline.with_options(flow_run_name=name)(name, chosen.recipe, chosen.overrides)
+            with api():
+                pipeline.with_options(flow_run_name=name)(name, chosen.recipe, chosen.overrides)
     except PlumblineError as error:
         print(error, file=sys.stderr)
         return 1
@@ -200,4 +203,6 @@ def print_where(report: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    gc.freeze()  # or Python spends a second on the objects of Prefect's server before it ends
+    sys.exit(code)

@@ -26,9 +26,9 @@ class Terminal:
         self._print(f"{stage:<{self.width}} │ {text}", passing=bool(PROGRESS.match(text)) and sys.stdout.isatty())
 
     def ended(self, stage: str, outcome: str, seconds: float = 0.0) -> None:
-        """`outcome` is ran, cached or failed."""
+        """`outcome` is ran, cached, failed or stopped."""
         self.outcomes[stage] = (outcome, seconds)
-        mark = {"ran": "✓", "cached": "=", "failed": "✗"}[outcome]
+        mark = {"ran": "✓", "cached": "=", "failed": "✗", "stopped": "✗"}[outcome]
         self._print(f"{stage:<{self.width}} {mark} {outcome}" + (f" in {clock(seconds)}" if seconds else ""))
 
     def table(self, stages: list[str]) -> None:

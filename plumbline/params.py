@@ -11,7 +11,7 @@ from plumbline.errors import ParamsError
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Architecture = Literal["causal", "seq2seq", "masked"]
 
 
@@ -48,12 +48,18 @@ class Pretrain(Section):
     layers: Count
     heads: Count
     feed_forward: Count
-    tokens: Count
+    tokens: dict[Architecture, Count]
     batch: Count
     learning_rate: Positive
     warmup: Share
-    weight_decay: Annotated[float, Field(ge=0.0)]
+    weight_decay: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
     precision: Literal["float32", "bfloat16"]
+
+    @model_validator(mode="after")
+    def tokens_for_every_architecture(self) -> "Pretrain":
+        if missing := [name for name in self.architectures if name not in self.tokens]:
+            raise ValueError(f"tokens has no number for architecture {missing[0]}; add one")
+        return self
 
     @model_validator(mode="after")
     def heads_divide_hidden(self) -> "Pretrain":
@@ -97,7 +103,7 @@ class Source(Section):
         parts = path.split("/")
         known = path.startswith("hub:") or (parts[0] in ("world", "data") and len(parts) > 1)
         if not known or ".." in parts or "\0" in path:
-            raise ValueError(f"{path!r} must be a file under world/ or data/ (put or link it there), or hub:owner/name:split")
+            raise ValueError(f"{path!r} must be a file under world/ or data/ (put it there), or hub:owner/name:split")
         return path
 
     @model_validator(mode="after")
@@ -138,7 +144,7 @@ class Instruct(Section):
     micro_batch: Count
     learning_rate: Positive
     warmup: Share
-    weight_decay: Annotated[float, Field(ge=0.0)]
+    weight_decay: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
     gradient_clip: Positive
     precision: Literal["float32", "bfloat16"]
     gradient_checkpointing: bool

@@ -1,8 +1,10 @@
 """Run one stage from the command line: its keyword-only arguments are its options, its section is its knobs."""
 
 import argparse
+import ctypes
 import inspect
 import os
+import signal
 import sys
 import typing
 from collections.abc import Callable
@@ -23,6 +25,9 @@ def run_stage(stage: Callable[..., Path], arguments: list[str] | None = None) ->
 
     A PlumblineError, or a full or unwritable disk, ends the process with its lines on stderr and exit code 1.
     """
+    if arguments is None:
+        die_with_parent()
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # removes a half-written folder
     parser = argparse.ArgumentParser(
         prog=f"python -m tasks.{stage.__name__}",
         description=(inspect.getmodule(stage).__doc__ or "").strip(),  # type: ignore[union-attr]
@@ -50,3 +55,9 @@ def fail(stage: str, message: str) -> typing.NoReturn:
     for line in message.splitlines():
         print(f"{stage}: {line}", file=sys.stderr)
     sys.exit(1)
+
+
+def die_with_parent() -> None:
+    """Have Linux send this process SIGTERM when its parent ends, even if that was killed and could not."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG

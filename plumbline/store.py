@@ -52,8 +52,8 @@ def digest(path: Path) -> str:
         for file in sorted(entry for entry in path.rglob("*") if entry.is_file()):
             total.update(f"{file.relative_to(path).as_posix()} {digest(file)}\n".encode())
         return total.hexdigest()
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def read_json(path: Path) -> Any:

@@ -58,6 +58,7 @@ class Run:
     def __init__(self, stage: str, params: BaseModel) -> None:
         self.stage = stage
         self.started = time.monotonic()
+        began = time.time_ns() // 1_000_000
         self.sidecar: Path | None = None
         self._store: Store | None = None
         self._unreachable = False
@@ -66,7 +67,7 @@ class Run:
         self._points: list[tuple[str, float, int, int]] = []
         self._flushed = time.monotonic()
         knobs = {f"{stage}.{name}": value for name, value in flatten(params.model_dump()).items()}
-        self._later(lambda: self._open(knobs))
+        self._later(lambda: self._open(knobs, began))
 
     def input(self, name: str, path: Path) -> None:
         """Name a file or folder that the stage reads; it is recorded with its digest, and DVC's where known."""
@@ -115,10 +116,11 @@ class Run:
                 "run_id": store.run if store else None,
                 "parent_run_id": store.parent if store else None,
             }
+            self.sidecar.unlink(missing_ok=True)  # it may be a hard link into DVC's cache, which must not change
             write_json(self.sidecar, {"stage": stage_name(self.stage), **ids, **facts})
 
-    def _open(self, knobs: Mapping[str, Any]) -> None:
-        self._store = Store(self.stage, knobs)
+    def _open(self, knobs: Mapping[str, Any], began: int) -> None:
+        self._store = Store(self.stage, knobs, began)
 
     @property
     def _known(self) -> "Store":
@@ -157,7 +159,7 @@ class Run:
 class Store:
     """One run in MLflow and its parent; lives in the recording thread."""
 
-    def __init__(self, stage: str, knobs: Mapping[str, Any]) -> None:
+    def __init__(self, stage: str, knobs: Mapping[str, Any], began: int) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # the default tries for minutes
         from mlflow import MlflowClient
@@ -168,11 +170,13 @@ class Store:
         with one_at_a_time(address):  # two stages at once must not create the store, or the parent, twice
             self.client = MlflowClient(address)
             self.experiment = experiment(self.client, address)
-            self.parent = parent(self.client, self.experiment)
+            self.parent = parent(self.client, self.experiment, began)
             tags = {"plumbline.stage": stage, **surroundings()}
             if self.parent:
                 tags["mlflow.parentRunId"] = self.parent
-            self.run = self.client.create_run(self.experiment, run_name=stage_name(stage), tags=tags).info.run_id
+            if variant := os.environ.get("DVC_STAGE"):
+                tags["dvc.stage"] = variant
+            self.run = self.client.create_run(self.experiment, began, tags, stage_name(stage)).info.run_id
         params = [Param(name, text(value)) for name, value in knobs.items()]
         self.client.log_batch(self.run, params=params)
         if self.parent:
@@ -260,8 +264,8 @@ def experiment(client: "MlflowClient", address: str) -> str:
     return str(client.create_experiment(EXPERIMENT, artifact_location=place))
 
 
-def parent(client: "MlflowClient", experiment: str) -> str | None:
-    """The id of the pipeline's run, found by its key or created; None for a stage that runs by itself."""
+def parent(client: "MlflowClient", experiment: str, began: int) -> str | None:
+    """The id of the pipeline's run, found by its key or begun now; None for a stage that runs by itself."""
     key, name = pipeline()
     if key is None:
         return None
@@ -269,7 +273,7 @@ def parent(client: "MlflowClient", experiment: str) -> str | None:
     if found:
         return str(found[0].info.run_id)
     tags = {"plumbline.pipeline": key, **surroundings()}
-    return str(client.create_run(experiment, run_name=name, tags=tags).info.run_id)
+    return str(client.create_run(experiment, began, tags, name).info.run_id)
 
 
 def pipeline() -> tuple[str | None, str]:
@@ -296,15 +300,13 @@ def pipeline() -> tuple[str | None, str]:
 
 
 def surroundings() -> dict[str, str]:
-    """Tags that say where a run came from: user, commit, whether the code differed from it, DVC's stage."""
+    """Tags that say where a run came from: user, commit, and whether the code differed from it."""
     tags = {"mlflow.user": getpass.getuser(), "mlflow.source.name": "plumbline", "mlflow.source.type": "PROJECT"}
     commit = git("rev-parse", "HEAD")
     if commit:
         # every stage changes dvc.lock; that alone is no edit
         edited = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)dvc.lock")
         tags |= {"mlflow.source.git.commit": commit, "git.dirty": str(bool(edited)).lower()}
-    if stage := os.environ.get("DVC_STAGE"):
-        tags["dvc.stage"] = stage
     return tags
 
 

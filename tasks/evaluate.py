@@ -16,6 +16,7 @@ from typing import Any
 
 from plumbline.errors import ArtifactError
 from plumbline.params import Evaluate
+from plumbline.progress import Progress
 from plumbline.rows import Example, read_rows, write_rows
 from plumbline.stage import run_stage
 from plumbline.store import need, read_json, unfinished
@@ -118,25 +119,26 @@ def answer(
     path: Path, rows: Sequence[Example], params: Evaluate, name: str
 ) -> tuple[list[str], list[tuple[float, int]]]:
     """A model's answers to the rows, and each row's loss as (sum of -log p of its answer, number of tokens)."""
-    from tqdm import tqdm
-
     from plumbline.models.encode import answer_loss
     from plumbline.models.generate import generate
     from plumbline.models.load import load_model, load_tokenizer
 
     model, tokenizer = load_model(path), load_tokenizer(path)
-    with tqdm(total=len(rows), desc=f"evaluate: {name} answers", unit="row", mininterval=1) as bar:
-        answers = generate(
-            model,
-            tokenizer,
-            [row.prompt for row in rows],
-            batch=params.batch,
-            max_new_tokens=params.max_new_tokens,
-            on_progress=lambda done, _: bar.update(done - bar.n),
-        )
-    # One row at a time: the interval of the loss needs each row's part.
-    each = tqdm(rows, desc=f"evaluate: {name} loss", unit="row", mininterval=1)
-    return answers, [answer_loss(model, tokenizer, [row], batch=1) for row in each]
+    answered = Progress(len(rows), f"rows answered by {name}")
+    answers = generate(
+        model,
+        tokenizer,
+        [row.prompt for row in rows],
+        batch=params.batch,
+        max_new_tokens=params.max_new_tokens,
+        on_progress=lambda done, _: answered.show(done),
+    )
+    measured = Progress(len(rows), f"rows' loss under {name}")
+    losses = []
+    for number, row in enumerate(rows, 1):  # one row at a time: the interval of the loss needs each row's part
+        losses.append(answer_loss(model, tokenizer, [row], batch=1))
+        measured.show(number)
+    return answers, losses
 
 
 def picked(scores: dict[str, list[Any]], chosen: Sequence[int]) -> dict[str, list[Any]]:

@@ -68,7 +68,9 @@ def chosen(rows: list[Example], tasks: list[str], file: Path) -> list[Example]:
     """The rows of `tasks`, or all rows when none is named."""
     known = sorted({row.task for row in rows})
     if missing := sorted(set(tasks) - set(known)):
-        raise DataError(f"{file}: no rows of task {missing[0]} (instruct.tasks); it has {', '.join(known) or 'no rows'}")
+        raise DataError(
+            f"{file}: no rows of task {missing[0]} (instruct.tasks); it has {', '.join(known) or 'no rows'}"
+        )
     kept = [row for row in rows if not tasks or row.task in tasks]
     if not kept:
         raise DataError(f"{file}: no rows; raise its share of the splits in params.yaml, or add rows")

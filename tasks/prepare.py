@@ -50,7 +50,7 @@ def prepare(params: Prepare, *, base: Path, world: Path, rows: Path, out: Path) 
             read[source.path] += len(records)
             drafts += drafts_of(records, source, reject)
 
-        rendered = render(without_repeats(drafts, reject), tokenizer, kind, params, reject)
+        rendered = without_repeats(render(drafts, tokenizer, kind, params, reject), reject)
         ready = without_leaks(split_rows(rendered, params), params, reject)
         require_rows(ready, params)
         rejects.sort(key=lambda each: (each.file, each.line))

@@ -7,6 +7,7 @@ maths    plumbline/algorithms/corruption.py
 
 import itertools
 import json
+import time
 from pathlib import Path
 
 from plumbline.errors import DivergenceError
@@ -36,12 +37,14 @@ def pretrain(params: Pretrain, *, architecture: Architecture, world: Path, out: 
     tokenizer = train_tokenizer(itertools.islice(corpus(known, params.seed), TOKENIZER_TEXTS), params.vocabulary)
     model = untrained_model(architecture, params, tokenizer)
 
+    started = time.monotonic()
     with track("pretrain", params) as run, unfinished(out) as folder:
         run.input("world", world)
-        bar = Progress(step_count(params), "steps")
+        steps = step_count(architecture, params)
+        bar = Progress(steps, "steps")
         curve, recent = ["step,loss,learning_rate"], []
         for step, loss, rate in train(
-            model, batches(architecture, params, tokenizer, corpus(known, params.seed)), params
+            model, batches(architecture, params, tokenizer, corpus(known, params.seed)), params, steps
         ):
             if not loss < float("inf"):
                 raise DivergenceError(f"pretrain: loss is {loss} at step {step}; lower pretrain.learning_rate")
@@ -60,21 +63,21 @@ def pretrain(params: Pretrain, *, architecture: Architecture, world: Path, out: 
                 model(**{name: tensor.to(model.device) for name, tensor in next(unseen).items()}).loss.item()
                 for _ in range(HELD_OUT_BATCHES)
             ]
+        minutes = (time.monotonic() - started) / 60
         held_out = sum(losses) / len(losses)
-        steps = step_count(params)
         weights = sum(weight.numel() for weight in model.parameters())
         model.to(torch.bfloat16).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         (folder / "curves.csv").write_text("\n".join(curve) + "\n")
-        (folder / "README.md").write_text(card(architecture, params, weights, steps, held_out))
-        metrics = {"parameters": weights, "tokens": params.tokens, "steps": steps, "held_out_loss": held_out}
+        (folder / "README.md").write_text(card(architecture, params, weights, steps, held_out, minutes))
+        metrics = {"parameters": weights, "tokens": params.tokens[architecture], "steps": steps, "held_out_loss": held_out}
         write_json(folder / "metrics.json", metrics)
         run.model(folder)
         run.finish(folder, **metrics)
     return out
 
 
-def card(architecture: str, params: Pretrain, weights: int, steps: int, held_out: float) -> str:
+def card(architecture: str, params: Pretrain, weights: int, steps: int, held_out: float, minutes: float) -> str:
     """The model card: what the model is, what it has read, for how long and how well."""
     objective = {
         "causal": "causal language modelling (a Llama-style decoder)",
@@ -94,8 +97,8 @@ A small model, trained from scratch by the stage `pretrain` with nothing but {ob
 - **Data**: the archive of invented mail-order shops (`plumbline/world/corpus.py`): dialogues with notes, help
   articles, questions, mails, worked sums, paperwork. No real person, shop or text occurs in it. Every document but
   the shop's own articles comes from another shop, so no row that the pipeline trains or evaluates on was read.
-- **Training**: {params.tokens:,} tokens in {steps:,} steps of {params.batch} x {params.context} tokens, Muon and AdamW,
-  peak learning rate {params.learning_rate:.1e}, seed {params.seed}, {params.precision} autocast.
+- **Training**: {params.tokens[architecture]:,} tokens in {steps:,} steps of {params.batch} x {params.context} tokens, Muon and AdamW,
+  peak learning rate {params.learning_rate:.1e}, seed {params.seed}, {params.precision} autocast, {minutes:.0f} minutes.
 - **Loss on unread documents**: {held_out:.3f} nats per predicted token.
 - **Use**: a starting point for the later stages. It continues shop documents and follows no instruction.
 """

@@ -45,7 +45,7 @@ class Rendered:
             return Ranking(**own, completions=draft.answers, ranks=draft.ranks, rater=draft.rater)
         if draft.liked is not None:
             return Thumb(**own, completion=draft.answers[0], liked=draft.liked)
-        example = {"answer": draft.answers[0], "references": draft.answers, "template": self.template}
+        example: dict[str, Any] = {"answer": draft.answers[0], "references": draft.answers, "template": self.template}
         return Example(**own, **example, task=draft.task)
 
     def length(self, architecture: Architecture) -> int:

@@ -20,13 +20,16 @@ def content_of(draft: Draft) -> str:
     return fingerprint(draft.kind, draft.task, draft.source_text, *draft.answers, *opinion)
 
 
-def without_repeats(drafts: list[Draft], reject: Callable[[Draft, str], None]) -> list[Draft]:
-    """The drafts without those whose id, or whose texts and answers, stood in an earlier one."""
+def without_repeats(rows: list[Rendered], reject: Callable[[Draft, str], None]) -> list[Rendered]:
+    """The rows without those whose id, or whose texts and answers, stood in an earlier one.
+
+    Comes after rendering: rows that differ only in a part that was cut away are the same to the model.
+    """
     ids: dict[tuple[str, str], Draft] = {}
     contents: dict[str, Draft] = {}
     kept = []
-    for draft in drafts:
-        content = content_of(draft)
+    for row in rows:
+        draft, content = row.draft, content_of(row.draft)
         if other := ids.get((draft.kind, draft.id)):
             reject(
                 draft, f"id: {draft.id} is the id of {other.place} too; without a column `id`, rows go by their lines"
@@ -35,7 +38,7 @@ def without_repeats(drafts: list[Draft], reject: Callable[[Draft, str], None]) -
             reject(draft, f"duplicate: of {other.place}")
         else:
             ids[draft.kind, draft.id] = contents[content] = draft
-            kept.append(draft)
+            kept.append(row)
     return kept
 
 

@@ -9,14 +9,14 @@ import string
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
-    from sacrebleu.metrics import BLEU
+    from sacrebleu.metrics.bleu import BLEU
 
 ROUGE_KINDS = {"rouge1": 1, "rouge2": 2, "rougeL": 1, "rougeLsum": 1}  # with the tokens that a reference needs
 BLEU_ORDER = 4  # longest n-gram
@@ -82,7 +82,7 @@ def bleu_parts(answer: str, references: Sequence[str]) -> list[int]:
 
 @cache
 def sacrebleu_scorer() -> "BLEU":
-    from sacrebleu.metrics import BLEU
+    from sacrebleu.metrics.bleu import BLEU
 
     return BLEU()
 
@@ -111,11 +111,11 @@ def bleu_is_defined(references: Sequence[Sequence[str]]) -> bool:
 
 def bleu_signature(answers: Sequence[str], references: Sequence[Sequence[str]]) -> str:
     """sacreBLEU's description of how these rows are scored; it knows the number of references only after scoring."""
-    from sacrebleu.metrics import BLEU
+    from sacrebleu.metrics.bleu import BLEU
 
     scorer = BLEU()
     most = max(len(row) for row in references)
-    streams = [[row[index] if index < len(row) else None for row in references] for index in range(most)]
+    streams: Any = [[row[index] if index < len(row) else None for row in references] for index in range(most)]
     scorer.corpus_score(list(answers), streams)
     return str(scorer.get_signature())
 

@@ -81,9 +81,9 @@ def differences(
     for name, statistic in METRICS.items():
         pairs = zip(first[name], second[name], strict=True)
         both = [index for index, pair in enumerate(pairs) if None not in pair]
-        sides = [np.array([parts[name][index] for index in both], dtype=float) for parts in (first, second)]
+        ours, theirs = (np.array([parts[name][index] for index in both], dtype=float) for parts in (first, second))
         chosen = [groups[index] for index in both]
-        table[name] = rounded(paired_difference(*sides, chosen, statistic, resamples=resamples, seed=seed))
+        table[name] = rounded(paired_difference(ours, theirs, chosen, statistic, resamples=resamples, seed=seed))
     return table
 
 

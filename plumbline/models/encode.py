@@ -51,9 +51,7 @@ def encode(tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Example], encode
     prompts = token_ids(tokenizer, [row.prompt for row in rows])
     answers = answer_ids(tokenizer, [row.answer for row in rows])
     if encoder_decoder:
-        return [
-            {"input_ids": prompt, "labels": answer} for prompt, answer in zip(prompts, answers, strict=True)
-        ]
+        return [{"input_ids": prompt, "labels": answer} for prompt, answer in zip(prompts, answers, strict=True)]
     return [
         {"input_ids": [*prompt, *answer], "labels": [IGNORED] * len(prompt) + answer}
         for prompt, answer in zip(prompts, answers, strict=True)

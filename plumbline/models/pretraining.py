@@ -93,16 +93,15 @@ def optimisers(model: "PreTrainedModel", params: Pretrain) -> list[torch.optim.O
     ]
 
 
-def step_count(params: Pretrain) -> int:
-    """Optimiser steps that read `params.tokens` tokens, at least one."""
-    return max(1, params.tokens // (params.batch * params.context))
+def step_count(architecture: Architecture, params: Pretrain) -> int:
+    """Optimiser steps that read the architecture's number of tokens, at least one."""
+    return max(1, params.tokens[architecture] // (params.batch * params.context))
 
 
 def train(
-    model: "PreTrainedModel", stream: Iterator[dict[str, Tensor]], params: Pretrain
+    model: "PreTrainedModel", stream: Iterator[dict[str, Tensor]], params: Pretrain, steps: int
 ) -> Iterator[tuple[int, float, float]]:
-    """Train until `params.tokens` tokens are read; yields (step, loss in nats per predicted token, learning rate)."""
-    steps = step_count(params)
+    """Train for `steps` steps; yields (step, loss in nats per predicted token, learning rate)."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = model.to(device).train()
     chosen = optimisers(model, params)

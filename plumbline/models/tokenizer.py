@@ -35,9 +35,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> "PreTrainedTokeniz
     tokenizer.pre_tokenizer = pre_tokenizers.Split(
         Regex(r"▁?\p{L}+|\p{N}|▁?[^\s\p{L}\p{N}▁]+|▁+|\s"), behavior="isolated"
     )
-    tokenizer.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
-    )
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
         special_tokens=[*special, *sentinels, *(f"<0x{byte:02X}>" for byte in range(256))],
@@ -64,7 +62,5 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> "PreTrainedTokeniz
 def without_byte_specials(serialised: str) -> str:
     """A tokenizer's JSON without the byte tokens among the added ones."""
     content = json.loads(serialised)
-    content["added_tokens"] = [
-        token for token in content["added_tokens"] if not token["content"].startswith("<0x")
-    ]
+    content["added_tokens"] = [token for token in content["added_tokens"] if not token["content"].startswith("<0x")]
     return json.dumps(content, ensure_ascii=False)

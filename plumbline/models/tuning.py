@@ -5,7 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, Seq2SeqTrainer, TrainerCallback
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    Seq2SeqTrainer,
+    TrainerCallback,
+)
 from transformers.trainer_utils import set_seed
 
 from plumbline.errors import DivergenceError
@@ -63,9 +69,10 @@ def tune(
         if model.config.is_encoder_decoder:
             from transformers import Seq2SeqTrainingArguments
 
-            trainer: Any = Seq2SeqLoss(args=Seq2SeqTrainingArguments(**arguments), **common)
+            trainer: Any = Seq2SeqAnswerTrainer(args=Seq2SeqTrainingArguments(**arguments), **common)
         else:
             trainer = causal_trainer(arguments, common)
+        trainer.remove_callback(PrinterCallback)
         trainer.train()
     model.eval()
 
@@ -88,13 +95,14 @@ def settings(params: Instruct, steps: int, folder: str) -> dict[str, Any]:
         "weight_decay": params.weight_decay,
         "max_grad_norm": params.gradient_clip,
         "bf16": params.precision == "bfloat16",
-        "gradient_checkpointing": params.gradient_checkpointing,
+        "activation_checkpointing": params.gradient_checkpointing,
         "train_sampling_strategy": "group_by_length",
         "logging_steps": max(1, steps // CURVE_POINTS),
         "logging_nan_inf_filter": False,
         "save_strategy": "no",
         "report_to": [],
         "disable_tqdm": True,
+        "dataloader_pin_memory": torch.cuda.is_available(),
         "remove_unused_columns": False,
         "seed": params.seed,
         "data_seed": params.seed,
@@ -119,7 +127,9 @@ def causal_trainer(arguments: dict[str, Any], common: dict[str, Any]) -> Any:
             labels = inputs["labels"][:, 1:]
             sources = {name: inputs[name] for name in ("input_ids", "attention_mask")}
             hidden = model.base_model(**sources, use_cache=False).last_hidden_state
-            return compact_loss(model, hidden[:, :-1], labels, num_items_in_batch)
+            kept = labels != IGNORED
+            logits = model.get_output_embeddings()(hidden[:, :-1][kept])
+            return mean_loss(logits, labels[kept], num_items_in_batch)
 
         def training_step(self, *given: Any, **named: Any) -> Any:
             return finite(super().training_step(*given, **named), self.state.global_step)
@@ -128,22 +138,41 @@ def causal_trainer(arguments: dict[str, Any], common: dict[str, Any]) -> Any:
     return AnswerTrainer(args=config, **common)
 
 
-class Seq2SeqLoss(Seq2SeqTrainer):  # type: ignore[misc]
-    """Seq2SeqTrainer that stops at the first loss that is not a finite number."""
+class Seq2SeqAnswerTrainer(Seq2SeqTrainer):  # type: ignore[misc]
+    """Seq2SeqTrainer whose loss is a mean over the answer tokens of the whole batch.
+
+    T5 and BART themselves average every micro-batch, so that the result would depend on how a batch is divided.
+    """
+
+    def __init__(self, **named: Any) -> None:
+        super().__init__(**named)
+        self.model_accepts_loss_kwargs = True  # so that the trainer counts the whole batch's answer tokens
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        labels = inputs["labels"]
+        shifted = self.accelerator.unwrap_model(model).prepare_decoder_input_ids_from_labels(labels)
+        outputs = model(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            decoder_input_ids=shifted,
+            use_cache=False,
+        )
+        loss = mean_loss(outputs.logits[labels != IGNORED], labels[labels != IGNORED], num_items_in_batch)
+        return (loss, outputs) if return_outputs else loss
 
     def training_step(self, *given: Any, **named: Any) -> Any:
         return finite(super().training_step(*given, **named), self.state.global_step)
 
 
-def compact_loss(model: Any, hidden: torch.Tensor, labels: torch.Tensor, tokens: Any) -> torch.Tensor:
-    """Mean cross entropy in nats; hidden (batch, time, width), labels (batch, time), IGNORED where not learned.
+def mean_loss(logits: torch.Tensor, labels: torch.Tensor, tokens: Any) -> torch.Tensor:
+    """Mean cross entropy in nats of logits (learned tokens, vocabulary) against labels (learned tokens).
 
     `tokens` is the number of learned tokens of the whole batch, of which this may be a part; None for just this.
     """
-    kept = labels != IGNORED
-    logits = model.get_output_embeddings()(hidden[kept])
-    total = torch.nn.functional.cross_entropy(logits.float(), labels[kept], reduction="sum")
-    return total / (kept.sum() if tokens is None else tokens)
+    total = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+    return total / (len(labels) if tokens is None else tokens)
 
 
 def finite(loss: torch.Tensor, step: int) -> torch.Tensor:
@@ -169,9 +198,7 @@ def as_dataset(rows: Sequence[dict[str, list[int]]]) -> "Dataset":
 class Curves(TrainerCallback):  # type: ignore[misc]
     """Hands the trainer's numbers to `report`, and adds the validation loss at even distances."""
 
-    def __init__(
-        self, *, report: Report, validate: Callable[[], float], every: int, tokens_per_step: float
-    ) -> None:
+    def __init__(self, *, report: Report, validate: Callable[[], float], every: int, tokens_per_step: float) -> None:
         self.report, self.validate, self.every, self.tokens_per_step = report, validate, every, tokens_per_step
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -183,5 +210,6 @@ class Curves(TrainerCallback):  # type: ignore[misc]
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         if logs and "loss" in logs:
-            values = {name: float(logs[name]) for name in ("loss", "learning_rate", "grad_norm") if name in logs}
-            self.report(state.global_step, {**values, "tokens": state.global_step * self.tokens_per_step})
+            values: dict[str, float] = {name: float(logs[name]) for name in ("loss", "learning_rate", "grad_norm") if name in logs}
+            values["tokens"] = state.global_step * self.tokens_per_step
+            self.report(state.global_step, values)

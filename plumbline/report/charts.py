@@ -34,7 +34,9 @@ def bars(groups: Sequence[tuple[str, Sequence[Bar]]], title: str) -> Markup:
     parts, y = [], TOP
     for label, members in groups:
         middle = y + THICK * len(members) / 2
-        parts.append(f'<text class="label" x="{LABEL - 8}" y="{middle + 4:.1f}" text-anchor="end">{escape(label)}</text>')
+        parts.append(
+            f'<text class="label" x="{LABEL - 8}" y="{middle + 4:.1f}" text-anchor="end">{escape(label)}</text>'
+        )
         for bar in members:
             parts.append(one_bar(bar, y))
             y += THICK
@@ -51,7 +53,7 @@ def one_bar(bar: Bar, y: float) -> str:
     """A bar, its whisker and its number."""
     middle, end = y + THICK / 2, max(bar.value, bar.high or 0.0)
     drawn = (
-        f'<g><title>{escape(bar.name)}</title>'
+        f"<g><title>{escape(bar.name)}</title>"
         f'<rect class="{bar.style}" x="{LABEL}" y="{y + 1:.1f}" width="{max(1.0, bar.value * TRACK):.1f}" '
         f'height="{THICK - 2}" rx="1.5"/>'
     )
@@ -108,7 +110,8 @@ def lines(curves: Sequence[Line], title: str, x_label: str, height: int = 210) -
             path = " ".join(f"{x:.1f},{y:.1f}" for x, y in drawn)
             dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in drawn) if len(drawn) <= 20 else ""
             parts.append(
-                f'<g class="curve {curve.style}"><title>{escape(curve.name)}</title><polyline points="{path}"/>{dots}</g>'
+                f'<g class="curve {curve.style}"><title>{escape(curve.name)}</title>'
+                f'<polyline points="{path}"/>{dots}</g>'
             )
     return svg(width, height, title, parts)
 

@@ -26,6 +26,7 @@ NAMES = {
 }
 SCALES = {"bleu": 100.0}  # of the metrics that do not end at 1; the loss has no end and no bar
 LOWER_IS_BETTER = ("loss",)
+FEW_GROUPS = 10  # below, a percentile interval covers the truth less than nine times in ten (docs/stages.md)
 LABEL_WORDS = 3  # answers of up to so many words are labels: right or wrong
 
 Numbers = dict[str, float | None]  # value, low, high
@@ -79,6 +80,7 @@ def page(evaluation: Evaluation) -> str:
         lstrip_blocks=True,
     )
     environment.globals.update(
+        FEW_GROUPS=FEW_GROUPS,
         NAMES=NAMES,
         number=number,
         span=span,
@@ -186,15 +188,25 @@ def chart(scores: dict[str, dict[str, Numbers]], styles: dict[str, str], task: s
     """The task's scores as bars between 0 and 1, one per model, with whiskers; BLEU divided by 100."""
     groups = []
     for metric in next(iter(scores.values())):
-        scale = SCALES.get(metric, 1.0)
         members = [
-            Bar(styles[model], f"{model}: {NAMES[metric]} {number(metric, table[metric]['value'])}", *scaled)
+            Bar(styles[model], f"{model}: {NAMES[metric]} {number(metric, table[metric]['value'])}", *on_axis)
             for model, table in scores.items()
-            if (scaled := [None if end is None else end / scale for end in table[metric].values()])[0] is not None
+            if (on_axis := scaled(metric, table[metric]))
         ]
         if members and metric not in LOWER_IS_BETTER:
-            groups.append((NAMES[metric] + (f" ÷{scale:.0f}" if scale != 1 else ""), members))
+            groups.append((NAMES[metric] + (f" ÷{SCALES[metric]:.0f}" if metric in SCALES else ""), members))
     return bars(groups, f"Scores of each model on {task}, with 95 % intervals; the table beside has the numbers")
+
+
+def scaled(metric: str, numbers: Numbers) -> tuple[float, float | None, float | None] | None:
+    """Value, low and high between 0 and 1; None where there is no value."""
+    scale = SCALES.get(metric, 1.0)
+    value, low, high = (None if end is None else end / scale for end in ends(numbers))
+    return None if value is None else (value, low, high)
+
+
+def ends(numbers: Numbers) -> tuple[float | None, float | None, float | None]:
+    return numbers["value"], numbers["low"], numbers["high"]
 
 
 def loss_curves(curves: Sequence[Numbers]) -> str:

@@ -786,7 +786,7 @@ def converse(talk: Talk, case: Case, chosen: Resolution, mood: str, way: str) ->
     if asked:
         ask_both = not named and not numbered and chance() < 0.6
         say("agent", SYMPATHIES[mood], ASK_BOTH if ask_both else ASK_NAME if numbered else ASK_ORDER)
-        told_name = ask_both or not named and (numbered or chance() < 0.3)
+        told_name = ask_both or (not named and (numbered or chance() < 0.3))
         replies = [NAME if told_name else "", "" if numbered else ORDER if chance() < 0.72 else ORDER_CORRECTED]
         say("customer", *rng.sample(replies, 2), RAMBLES if chance() < 0.25 else "")
         named = named or told_name

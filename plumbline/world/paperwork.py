@@ -11,7 +11,13 @@ from plumbline.world.shop import Order, Product, Shop, day, full_day, money
 def paperwork(shop: Shop, count: int, seed: str) -> list[str]:
     """`count` documents about the shop's orders, customers and products."""
     rng = random.Random(f"paperwork {shop.seed} {seed}")
-    kinds = (confirmation, packing_slip, customer_card, return_slip, lambda shop, order, rng: catalogue(rng.choice(shop.products), rng))
+    kinds = (
+        confirmation,
+        packing_slip,
+        customer_card,
+        return_slip,
+        lambda shop, order, rng: catalogue(rng.choice(shop.products), rng),
+    )
     return [rng.choice(kinds)(shop, rng.choice(shop.orders), rng) for _ in range(count)]
 
 
@@ -21,7 +27,10 @@ def shuffled(rng: random.Random, lines: list[str]) -> list[str]:
 
 def confirmation(shop: Shop, order: Order, rng: random.Random) -> str:
     customer = order.customer
-    lines = [f"{quantity} x {product.name} ({product.colour}), {money(product.price * quantity)}" for product, quantity in order.lines]
+    lines = [
+        f"{quantity} x {product.name} ({product.colour}), {money(product.price * quantity)}"
+        for product, quantity in order.lines
+    ]
     facts = shuffled(
         rng,
         [
@@ -46,7 +55,9 @@ def confirmation(shop: Shop, order: Order, rng: random.Random) -> str:
 
 
 def packing_slip(shop: Shop, order: Order, rng: random.Random) -> str:
-    lines = [f"{product.sku} | {product.name} | {quantity} | shelf {product.colour}" for product, quantity in order.lines]
+    lines = [
+        f"{product.sku} | {product.name} | {quantity} | shelf {product.colour}" for product, quantity in order.lines
+    ]
     check = [f"{product.name}: {quantity} packed" for product, quantity in shuffled_pairs(rng, order)]
     return "\n".join(
         [

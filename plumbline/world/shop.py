@@ -21,12 +21,16 @@ SYLLABLES = (
     "lun mar mel mir mor nal ner nor ol or pel per quin ral ren ril ros sal sel sor tal tam tor ul val vel ver vin wel "
     "wes yar zan zel zor"
 ).split()
-NAME_ENDINGS = "a an by da den er eth ford gren ham is ka ley lin low man mere mond na nik o os ova ren sen so ton vik".split()
+NAME_ENDINGS = (
+    "a an by da den er eth ford gren ham is ka ley lin low man mere mond na nik o os ova ren sen so ton vik".split()
+)
 TOWN_ENDINGS = "bridge by cliff dale field ford gate ham haven hill holm mere mouth port stead ton wick wood".split()
 STREETS = "Abbey Alder Bank Canal Castle Chapel Church Cross Garden Harbour Hill Lake Linden Mill Orchard Park River Station".split()
 COLOURS = "amber black blue bronze charcoal copper coral cream crimson green grey ivory navy olive plum red rust sand silver teal white yellow".split()
 STYLES = "Alpine Breeze Cascade Classic Comet Cosy Drift Echo Ember Fjord Garden Harbour Horizon Lark Lumen Meadow Nomad Nova Orbit Pebble Prairie Quiet Ridge Ripple River Sable Solar Spruce Summit Swift Terra Tidal Vista Willow Zephyr".split()
-CARRIERS = "Bluebird Post,Harrier Parcel,Kestrel Freight,Lantern Couriers,Northway Express,Otter Delivery,Pelican Line,Swallow Mail".split(",")
+CARRIERS = "Bluebird Post,Harrier Parcel,Kestrel Freight,Lantern Couriers,Northway Express,Otter Delivery,Pelican Line,Swallow Mail".split(
+    ","
+)
 MONTHS = "January February March April May June July August September October November December".split()
 INTENTS = ("late_delivery", "damaged_item", "wrong_item", "refund", "return", "cancel", "warranty", "product_question")
 SENTIMENTS = ("angry", "disappointed", "neutral", "pleased")

@@ -1,5 +1,7 @@
 """Corpus BLEU by sacreBLEU as a metric module, with the signature that makes it comparable."""
 
+from typing import Any
+
 import datasets
 import evaluate
 import numpy
@@ -20,7 +22,7 @@ Returns: bleu (None when no reference has four tokens) and signature; or with ag
 class Bleu(evaluate.Metric):
     """`Bleu().compute(predictions=[...], references=[[...], ...], aggregate=True)`"""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=DESCRIPTION,
             citation="Papineni et al. (2002), BLEU; Post (2018), A Call for Clarity in Reporting BLEU Scores",
@@ -30,7 +32,7 @@ class Bleu(evaluate.Metric):
             ),
         )
 
-    def _compute(self, predictions, references, aggregate=True):
+    def _compute(self, predictions: list[str], references: list[list[str]], aggregate: bool = True) -> dict[str, Any]:
         parts = [bleu_parts(answer, texts) for answer, texts in zip(predictions, references, strict=True)]
         signature = bleu_signature(predictions, references)
         if not aggregate:

@@ -1,11 +1,15 @@
 """Exact match after SQuAD normalisation, best over the references, as a metric module."""
 
+from typing import Any
+
 import datasets
 import evaluate
 
 from plumbline.metrics.score import exact_match
 
-DESCRIPTION = "Share of the answers that equal a reference after SQuAD normalisation (case, punctuation, articles, spaces)."
+DESCRIPTION = (
+    "Share of the answers that equal a reference after SQuAD normalisation (case, punctuation, articles, spaces)."
+)
 INPUTS = """
 Args:
     predictions: list of answers
@@ -18,7 +22,7 @@ Returns: exact_match, between 0 and 1
 class ExactMatch(evaluate.Metric):
     """`ExactMatch().compute(predictions=[...], references=[[...], ...], aggregate=True)`"""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=DESCRIPTION,
             citation="Rajpurkar et al. (2016), SQuAD: 100,000+ Questions for Machine Comprehension of Text",
@@ -28,6 +32,6 @@ class ExactMatch(evaluate.Metric):
             ),
         )
 
-    def _compute(self, predictions, references, aggregate=True):
+    def _compute(self, predictions: list[str], references: list[list[str]], aggregate: bool = True) -> dict[str, Any]:
         scores = [exact_match(answer, texts) for answer, texts in zip(predictions, references, strict=True)]
         return {"exact_match": sum(scores) / len(scores) if aggregate else scores}

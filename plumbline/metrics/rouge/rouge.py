@@ -1,5 +1,7 @@
 """ROUGE-1, -2, -L and -Lsum as a metric module, best over the references, from plumbline.metrics.score."""
 
+from typing import Any
+
 import datasets
 import evaluate
 
@@ -20,7 +22,7 @@ Returns: for each kind (rouge1, rouge2, rougeL, rougeLsum) its F, and as <kind>_
 class Rouge(evaluate.Metric):
     """`Rouge().compute(predictions=[...], references=[[...], ...], stemmer=False, aggregate=True)`"""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=DESCRIPTION,
             citation="Lin (2004), ROUGE: A Package for Automatic Evaluation of Summaries",
@@ -30,7 +32,9 @@ class Rouge(evaluate.Metric):
             ),
         )
 
-    def _compute(self, predictions, references, stemmer=False, aggregate=True):
+    def _compute(
+        self, predictions: list[str], references: list[list[str]], stemmer: bool = False, aggregate: bool = True
+    ) -> dict[str, Any]:
         rows = [rouge(answer, texts, stemmer=stemmer) for answer, texts in zip(predictions, references, strict=True)]
         scores = {}
         for kind in ROUGE_KINDS:
@@ -39,7 +43,7 @@ class Rouge(evaluate.Metric):
         return {name: mean(values) for name, values in scores.items()} if aggregate else scores
 
 
-def mean(values):
+def mean(values: list[float | None]) -> float | None:
     """The mean of the values that are not None; None without any."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None

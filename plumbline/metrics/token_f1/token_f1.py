@@ -1,11 +1,15 @@
 """F1 of shared words after SQuAD normalisation, best over the references, as a metric module."""
 
+from typing import Any
+
 import datasets
 import evaluate
 
 from plumbline.metrics.score import token_f1
 
-DESCRIPTION = "Mean F1 of the words that answer and reference share after SQuAD normalisation, the best over the references."
+DESCRIPTION = (
+    "Mean F1 of the words that answer and reference share after SQuAD normalisation, the best over the references."
+)
 INPUTS = """
 Args:
     predictions: list of answers
@@ -18,7 +22,7 @@ Returns: token_f1, between 0 and 1
 class TokenF1(evaluate.Metric):
     """`TokenF1().compute(predictions=[...], references=[[...], ...], aggregate=True)`"""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=DESCRIPTION,
             citation="Rajpurkar et al. (2016), SQuAD: 100,000+ Questions for Machine Comprehension of Text",
@@ -28,6 +32,6 @@ class TokenF1(evaluate.Metric):
             ),
         )
 
-    def _compute(self, predictions, references, aggregate=True):
+    def _compute(self, predictions: list[str], references: list[list[str]], aggregate: bool = True) -> dict[str, Any]:
         scores = [token_f1(answer, texts) for answer, texts in zip(predictions, references, strict=True)]
         return {"token_f1": sum(scores) / len(scores) if aggregate else scores}

@@ -1,0 +1,51 @@
+# `make` lists the commands.
+
+PYTHON ?= python3
+BIN := .venv/bin
+TORCH := torch==2.13.0
+
+# What PyTorch brings by platform: it is installed with torch, not from the lock file.
+ACCELERATOR := torch triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti \
+  nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver \
+  nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DO_NOT_TRACK := true
+export DVC_NO_ANALYTICS := 1
+
+.PHONY: help run test check format real lock clean
+
+help:  ## list the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## ?/  make \1\t/' | expand -t 16
+
+run: $(BIN)/.installed  ## run the whole pipeline: only what is stale; RECIPE=name for a ready parameter file
+	@python -m flows.pipeline $(if $(RECIPE),--recipe $(RECIPE))
+
+test: $(BIN)/.installed check  ## every check and test that runs on a CPU
+	@python -m pytest -q
+
+check: $(BIN)/.installed  ## format, lint, types and import rules
+	@ruff format --check -q . && ruff check -q . && mypy -p plumbline -p tasks -p flows && lint-imports --no-logo
+
+format: $(BIN)/.installed  ## put the code into its format
+	@ruff format -q . && ruff check -q --fix .
+
+real: $(BIN)/.installed  ## the recipes on real rows, whole (needs ../shared/data)
+	@python -m pytest -q -m "real or slow" tests/real
+
+lock:  ## make requirements.lock anew from pyproject.toml
+	@test -x .tools/bin/uv || { $(PYTHON) -m venv .tools && .tools/bin/pip install -q uv; }
+	.tools/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	  --no-header --upgrade -q -o requirements.lock $(addprefix --no-emit-package ,$(ACCELERATOR))
+
+clean:  ## remove the environment and every result that can be made again
+	rm -rf .venv .tools .prefect .runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find artifacts -mindepth 1 -maxdepth 1 ! -name pretrain -exec rm -rf {} +
+
+$(BIN)/.installed: requirements.lock
+	@echo "Setting up .venv (a few minutes, once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/pip install -q --disable-pip-version-check $(TORCH)
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@test -e .git || $(BIN)/dvc config --local core.no_scm true
+	@touch $@

@@ -1,0 +1,80 @@
+import pytest
+import torch
+
+from plumbline.errors import DivergenceError
+from plumbline.models.encode import answer_loss
+from plumbline.models.load import load_model
+from plumbline.models.tuning import step_count, tune
+from plumbline.params import Instruct
+from plumbline.rows import Example
+
+PARAMS = Instruct(
+    seed=1, tasks=[], epochs=1.0, batch=8, micro_batch=8, learning_rate=3.0e-3, warmup=0.1, weight_decay=0.0,
+    gradient_clip=1.0, precision="float32", gradient_checkpointing=False,
+)  # fmt: skip
+
+
+def examples(count: int) -> list[Example]:
+    return [
+        Example(
+            id=str(number), task="t", group="g", prompt=text[:20], answer=text[20:], references=[text], template="",
+            source_file="", source_line=1,
+        )
+        for number, text in enumerate(f"order {each} of the copper kettle arrives on {each % 28 + 1} May." for each in range(count))
+    ]  # fmt: skip
+
+
+def weights(model):
+    return torch.cat([weight.detach().flatten() for weight in model.parameters()])
+
+
+@pytest.mark.parametrize("family", ["llama", "t5"])
+def test_held_out_loss_falls_and_the_curve_reports_it(model_folder, tokenizer, family):
+    model, seen = load_model(model_folder(family)), []
+    rows, held_out = examples(200), examples(260)[200:]
+    before = answer_loss(model, tokenizer, held_out, batch=8)
+    tune(model, tokenizer, rows, held_out, PARAMS, lambda step, values: seen.append((step, values)))
+    after = answer_loss(model, tokenizer, held_out, batch=8)
+    assert after[0] < 0.9 * before[0]
+    validations = [(step, values["validation_loss"]) for step, values in seen if "validation_loss" in values]
+    assert validations[0] == (0, pytest.approx(before[0] / before[1]))
+    assert validations[-1] == (step_count(PARAMS, 200), pytest.approx(after[0] / after[1]))
+    assert all({"loss", "learning_rate", "tokens"} <= set(values) for _, values in seen if "loss" in values)
+
+
+@pytest.mark.parametrize("family", ["llama", "t5"])
+def test_the_micro_batch_does_not_change_the_result(model_folder, tokenizer, family):
+    results = []
+    for micro_batch in (8, 2):
+        model = load_model(model_folder(family))
+        params = PARAMS.model_copy(update={"micro_batch": micro_batch})
+        tune(model, tokenizer, examples(32), examples(2), params, lambda step, values: None)
+        results.append(weights(model))
+    assert torch.allclose(*results, atol=2e-5)
+
+
+def test_the_same_seed_gives_the_same_weights(model_folder, tokenizer):
+    results = []
+    for _ in range(2):
+        model = load_model(model_folder("llama"))
+        tune(model, tokenizer, examples(24), examples(2), PARAMS, lambda step, values: None)
+        results.append(weights(model))
+    assert torch.equal(*results)
+
+
+@pytest.mark.parametrize("family", ["llama", "t5"])
+def test_the_first_loss_that_is_no_number_ends_the_run_with_its_step(model_folder, tokenizer, family):
+    model = load_model(model_folder(family))
+    with torch.no_grad():
+        next(model.parameters()).fill_(float("nan"))
+    with pytest.raises(DivergenceError, match="step 1"):
+        tune(model, tokenizer, examples(16), examples(2), PARAMS, lambda step, values: None)
+
+
+def test_the_loss_of_a_step_is_that_of_the_plain_forward_pass(model_folder, tokenizer):
+    model, seen = load_model(model_folder("llama")), []
+    rows = examples(8)
+    total, tokens = answer_loss(model, tokenizer, rows, batch=8)
+    tune(model, tokenizer, rows, rows[:1], PARAMS, lambda step, values: seen.append(values))
+    first = next(values["loss"] for values in seen if "loss" in values)
+    assert first == pytest.approx(total / tokens, rel=1e-4)

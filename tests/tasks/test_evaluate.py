@@ -1,0 +1,181 @@
+"""Stage `evaluate`, with models whose answers are known; one test runs it on a real, untrained model."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from plumbline.errors import ArtifactError
+from plumbline.params import Evaluate
+from plumbline.rows import Example, write_rows
+from plumbline.store import digest, write_json
+from tasks.evaluate import answer_rows, evaluate, held_out, spread
+
+PARAMS = Evaluate(seed=5, rows_per_task=6, batch=4, max_new_tokens=8, stemmer=False, resamples=200, samples=5)
+
+
+def row(task, number, references, group=None):
+    return Example(
+        id=f"{task}-{number}", task=task, group=group or f"dialogue-{number}", prompt=f"{task} {number}?",
+        answer=references[0], references=references, template="plain", source_file="rows.jsonl", source_line=number + 1,
+    )  # fmt: skip
+
+
+def rows():
+    told = [row("summarise", n, [f"customer {n} wants a new kettle today", "a new kettle"]) for n in range(9)]
+    return [*told, *(row("find/label", n, ["refund" if n % 2 else "return"]) for n in range(4))]
+
+
+def stage_folders(root, examples):
+    """The folders that earlier stages leave, as far as this stage reads them."""
+    for name in ("base", "data", "instruct/model"):
+        (root / name).mkdir(parents=True)
+    write_json(
+        root / "base/base.json", {"folder": "artifacts/pretrain/causal", "class": "Llama", "weights": {"w": "ab"}}
+    )
+    write_json(root / "instruct/metrics.json", {"tasks": {"summarise": 40}})
+    curves = "step,loss,learning_rate,validation_loss\n0,,,2.5\n1,2.0,0.001,\n2,1.0,0.0005,1.5\n"
+    (root / "instruct/curves.csv").write_text(curves, encoding="utf-8")
+    write_rows(root / "data/test.jsonl", examples)
+    return {"base": root / "base", "data": root / "data", "instruct": root / "instruct"}
+
+
+@pytest.fixture
+def known_models(monkeypatch):
+    """`base` repeats the prompt, `instruct` knows the answer; loss 3 and 1 nats a token."""
+    answers = {each.prompt: each.answer for each in rows()}
+
+    def generate(model, tokenizer, prompts, *, batch, max_new_tokens, on_progress):
+        on_progress(len(prompts), len(prompts))
+        return [answers[prompt] if model == "model" else prompt for prompt in prompts]
+
+    def answer_loss(model, tokenizer, examples, *, batch):
+        tokens = sum(len(each.answer.split()) for each in examples)
+        return (1.0 if model == "model" else 3.0) * tokens, tokens
+
+    monkeypatch.setattr("plumbline.models.generate.generate", generate)
+    monkeypatch.setattr("plumbline.models.encode.answer_loss", answer_loss)
+    monkeypatch.setattr("plumbline.models.load.load_model", lambda folder: folder.name)
+    monkeypatch.setattr("plumbline.models.load.load_tokenizer", lambda folder: None)
+
+
+class NoStore:
+    """Takes everything and keeps nothing: creating MLflow's database takes longer than all of these tests."""
+
+    run, parent = "run", None
+
+    def __init__(self, *_):
+        pass
+
+    def __getattr__(self, _):
+        return lambda *_: None
+
+
+@pytest.fixture(autouse=True)
+def no_store(tmp_path, monkeypatch):
+    monkeypatch.setattr("plumbline.tracking.Store", NoStore)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def run(tmp_path, known_models):
+    folders = stage_folders(tmp_path, rows())
+    return lambda name="evaluate": evaluate(PARAMS, **folders, out=tmp_path / name)
+
+
+def test_the_stage_scores_every_task_and_model_and_writes_all_it_promises(run):
+    out = run()
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["rows"] == {"summarise": 6, "find/label": 4}
+    summaries, labels = metrics["scores"]["summarise"], metrics["scores"]["find/label"]
+    assert summaries["instruct"]["rougeL"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert summaries["base"]["rougeL"]["value"] < 0.3 and summaries["base"]["loss"]["value"] == 3.0
+    assert metrics["differences"]["summarise"]["instruct - base"]["loss"]["value"] == -2.0
+    assert metrics["differences"]["find/label"]["instruct - base"]["exact_match"]["value"] == 1.0
+    assert labels["instruct"]["bleu"] == {"value": None, "low": None, "high": None}  # never 0
+    assert metrics["settings"]["bleu_signature"]["summarise"].startswith("nrefs:2|")
+    assert {file.name for file in out.iterdir()} == {"metrics.json", "answers.jsonl", "plots", "report.html"}
+
+    answers = [json.loads(line) for line in (out / "answers.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(answers) == 2 * 10
+    assert {line["model"] for line in answers} == {"base", "instruct"}
+    assert all(line["rougeL_recall"] == 1.0 for line in answers if line["model"] == "instruct")
+
+    with (out / "plots" / "find_label.csv").open(encoding="utf-8") as file:
+        plotted = {line["score"]: line["value"] for line in csv.DictReader(file)}
+    assert plotted["exact_match instruct"] == "1.0" and plotted["exact_match base"] == "0.0"
+    assert not [score for score in plotted if score.startswith(("bleu", "loss", "rouge2"))]
+
+    report = (out / "report.html").read_text(encoding="utf-8")
+    assert "instruct is better than base on all 2 tasks" in report and "trained on 40 rows" in report
+    assert "<polyline" in report
+
+
+def test_the_same_seed_gives_the_same_bytes(run):
+    assert digest(run("one")) == digest(run("two"))
+
+
+def test_a_missing_folder_or_file_is_refused_by_name_and_leaves_nothing(run, tmp_path):
+    (tmp_path / "instruct/curves.csv").unlink()
+    with pytest.raises(ArtifactError, match=r"curves\.csv is missing"):
+        run()
+    (tmp_path / "data/test.jsonl").write_text("", encoding="utf-8")
+    (tmp_path / "instruct/curves.csv").write_text("step\n", encoding="utf-8")
+    with pytest.raises(ArtifactError, match="no rows"):
+        run()
+    assert not [file for file in tmp_path.iterdir() if "evaluate" in file.name]
+
+
+def test_a_failure_while_answering_leaves_no_folder(run, tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr("plumbline.models.generate.generate", broken)
+    with pytest.raises(RuntimeError):
+        run()
+    assert not [file for file in tmp_path.iterdir() if "evaluate" in file.name]
+
+
+def test_the_chosen_rows_do_not_depend_on_the_order_of_the_file():
+    chosen = {each.id for each in held_out(rows(), PARAMS)}
+    assert chosen == {each.id for each in held_out(rows()[::-1], PARAMS)}
+
+
+def test_asking_for_more_rows_keeps_those_already_chosen():
+    few, more = (
+        {each.id for each in held_out(rows(), PARAMS.model_copy(update={"rows_per_task": count}))} for count in (3, 6)
+    )
+    assert few < more
+
+
+def test_samples_are_dealt_from_every_task_in_turn():
+    assert spread([[0, 1, 2, 3], [4], [5, 6]]) == [0, 4, 5, 1, 6, 2, 3]
+
+
+def test_answers_stand_beside_what_they_answer():
+    (line,) = answer_rows([row("intent", 1, ["refund"])], {"base": ["no"]}, {"base": {"exact_match": [0.0]}})
+    assert (line["id"], line["model"], line["answer"], line["exact_match"]) == ("intent-1", "base", "no", 0.0)
+
+
+def test_the_stage_runs_on_a_real_model(tmp_path):
+    from plumbline.models.tokenizer import train_tokenizer
+    from plumbline.models.untrained import untrained_model
+    from plumbline.params import load_params
+
+    tokenizer = train_tokenizer([f"{each.prompt} {each.answer}" for each in rows()] * 4, 512)
+    pretrain = load_params(Path(__file__).parents[2] / "params.yaml").pretrain
+    small = pretrain.model_copy(update={"vocabulary": 512, "hidden": 32, "layers": 1, "heads": 2, "feed_forward": 32})
+    folders = stage_folders(tmp_path, rows())
+    model = untrained_model("causal", small, tokenizer)
+    for folder in (tmp_path / "weights", tmp_path / "instruct/model"):
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    weights = {"model.safetensors": digest(tmp_path / "weights/model.safetensors")}
+    write_json(tmp_path / "base/base.json", {"folder": "weights", "class": "LlamaForCausalLM", "weights": weights})
+
+    out = evaluate(PARAMS, **folders, out=tmp_path / "evaluate")
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    same = metrics["differences"]["summarise"]["instruct - base"]
+    assert all(numbers["value"] == numbers["low"] == numbers["high"] == 0.0 for numbers in same.values())
+    assert 5 < metrics["scores"]["summarise"]["base"]["loss"]["value"] < 8  # about log 512, knowing nothing

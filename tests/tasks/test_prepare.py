@@ -1,0 +1,384 @@
+"""Stage `prepare`: every row is used or named, nothing leaks, equal input gives equal bytes, bad input one line."""
+
+import gzip
+import json
+import os
+import random
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from plumbline.errors import DataError
+from plumbline.models.tokenizer import train_tokenizer
+from plumbline.params import Prepare
+from plumbline.rows import Example, Ranking, Reject, Thumb, read_rows
+from plumbline.stage import run_stage
+from plumbline.store import digest, read_json
+from tasks.prepare import prepare
+
+sys.path.insert(0, str(Path(__file__).parent))
+from malformed_rows import ALPACA, MALFORMED, lines  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+REAL = ROOT.parent / "shared" / "data"
+THINGS = ["kettle", "lamp", "chair", "radio", "clock", "basket", "mirror", "tent", "scarf", "stove", "ladder"]
+SYLLABLES = ["ba", "co", "di", "fu", "ge", "ha", "jo", "ku"]
+WORDS = [f"{start}{end}" for start in SYLLABLES for end in ("lan", "mor", "tis", "vek", "rup", "sand")]
+
+
+def source(path, format, task="instruction", columns=None, limit=0):
+    return {"path": path, "format": format, "task": task, "columns": columns or {}, "limit": limit}
+
+
+def knobs(*sources, **changes):
+    usual = {
+        "seed": 7,
+        "max_tokens": 400,
+        "overlong": "reject",
+        "validation": 0.1,
+        "test": 0.2,
+        "near_duplicate": 0.85,
+        "reject_limit": 0.5,
+    }
+    return Prepare.model_validate({**usual, **changes, "sources": list(sources)})
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory):
+    """A folder that has all of a base model that `prepare` looks at."""
+    folder = tmp_path_factory.mktemp("base")
+    texts = [f"The {thing} has {word} and costs 2 euros. Why? Human Assistant" for thing in THINGS for word in WORDS]
+    train_tokenizer(texts, 700).save_pretrained(folder)
+    (folder / "config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"], "model_type": "llama"}))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def encoder_decoder_base(base, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("seq2seq") / "base"
+    folder.mkdir()
+    for file in base.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    config = {"architectures": ["T5ForConditionalGeneration"], "model_type": "t5"}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def records(tmp_path_factory):
+    """One store for the runs of all tests: MLflow takes a second to create one."""
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, records, base):
+    """Runs `prepare` on row files in an otherwise empty folder; `place.rows` is where they lie."""
+
+    class Place:
+        rows = tmp_path / "data"
+        world = tmp_path / "artifacts" / "world"
+        out = tmp_path / "artifacts" / "prepare"
+
+        def run(self, params, *, base=base, out=out):
+            return prepare(params, base=base, world=self.world, rows=self.rows, out=out)
+
+        def write(self, name, rows):
+            (self.rows / name).write_bytes(lines(*rows))
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", records)
+    monkeypatch.chdir(tmp_path)
+    Place.rows.mkdir()
+    return Place()
+
+
+def instructions(count, seed="rows"):
+    draw = random.Random(seed)
+    return [
+        {
+            "id": f"{seed}-{number}",
+            "instruction": f"Say where the {draw.choice(THINGS)} is: {' '.join(draw.choices(WORDS, k=20))}.",
+            "input": " ".join(draw.choices(WORDS, k=10)) if number % 2 else "",
+            "output": f"It is by the {draw.choice(WORDS)}.",
+        }
+        for number in range(count)
+    ]
+
+
+def splits(folder, kind=Example, prefix=""):
+    return {name: read_rows(folder / f"{prefix}{name}.jsonl", kind) for name in ("train", "validation", "test")}
+
+
+def test_every_row_is_used_or_named_and_the_numbers_say_so(place):
+    rows = instructions(80)
+    bad = [{"instruction": "x", "output": ""}, ["a"], rows[3], {**rows[4], "id": "again"}, {"output": 7}]
+    place.write("rows.jsonl", [*rows, *bad])
+    folder = place.run(knobs(source("data/rows.jsonl", "alpaca")))
+    used = [row for split in splits(folder).values() for row in split]
+    rejects = read_rows(folder / "rejects.jsonl", Reject)
+    assert sorted([row.source_line for row in used] + [row.line for row in rejects]) == list(range(1, 86))
+    assert {row.line: row.reason for row in rejects} == {
+        81: "blank: output is blank",
+        82: "type: the row is a list, not an object",
+        83: "id: rows-3 is the id of data/rows.jsonl:4 too; without a column `id`, rows go by their lines",
+        84: "duplicate: of data/rows.jsonl:5",
+        85: "missing: instruction is not given",
+    }
+    numbers = read_json(folder / "metrics.json")
+    assert numbers["rows"] == {"read": 85, "used": 80, "rejected": 5}
+    assert numbers["sources"] == {"data/rows.jsonl": numbers["rows"]}
+    assert numbers["rejects"] == {"blank": 1, "type": 1, "id": 1, "duplicate": 1, "missing": 1}
+    assert (
+        numbers["tasks"]["instruction"]
+        == numbers["splits"]
+        == {name: len(each) for name, each in splits(folder).items()}
+    )
+
+
+def test_equal_input_gives_equal_bytes_and_no_folder_knows_where_it_lies(place, tmp_path):
+    place.write("rows.jsonl", instructions(60))
+    params = knobs(source("data/rows.jsonl", "alpaca"))
+    one, other = place.run(params), place.run(params, out=tmp_path / "elsewhere" / "again")
+    assert digest(one) == digest(other)
+    assert not any(str(tmp_path).encode() in file.read_bytes() for file in one.iterdir())
+
+
+def test_the_prompt_is_the_filled_template_within_the_models_chat_and_the_answer_is_bare(place):
+    place.write("rows.jsonl", instructions(60))
+    rows = {row["id"]: row for row in instructions(60)}
+    for row in splits(place.run(knobs(source("data/rows.jsonl", "alpaca"))))["train"]:
+        assert row.prompt.startswith("<|user|>\n") and row.prompt.endswith("\n<|assistant|>\n")
+        assert rows[row.id]["instruction"] in row.prompt and rows[row.id]["input"] in row.prompt
+        assert row.answer == rows[row.id]["output"] == row.references[0]
+        assert row.template.startswith("instruction.")
+
+
+def test_rows_of_a_group_or_with_a_text_in_common_stand_in_one_split(place):
+    rows = [{**row, "group": f"group-{number % 25}"} for number, row in enumerate(instructions(100))]
+    rows += [{**rows[0], "id": "common", "group": "group-24", "output": "Elsewhere."}]
+    place.write("rows.jsonl", rows)
+    found = splits(place.run(knobs(source("data/rows.jsonl", "alpaca"))))
+    where = {row.group: name for name, split in found.items() for row in split}
+    assert sum(len(split) for split in found.values()) == 101
+    assert all(where[row.group] == name for name, split in found.items() for row in split)
+    by_id = {row.id: row.group for split in found.values() for row in split}
+    assert by_id["common"] == by_id["rows-0"] == by_id["rows-24"] == "group-0"
+
+
+def test_more_rows_do_not_move_the_others_to_another_split(place, tmp_path):
+    place.write("few.jsonl", instructions(60))
+    place.write("many.jsonl", instructions(60) + instructions(60, "more"))
+    few = splits(place.run(knobs(source("data/few.jsonl", "alpaca"))))
+    many = splits(place.run(knobs(source("data/many.jsonl", "alpaca")), out=tmp_path / "artifacts" / "many"))
+    for name, split in few.items():
+        assert {row.id for row in split} <= {row.id for row in many[name]}
+
+
+def test_planted_leaks_are_rejected_with_the_row_that_they_leak(place):
+    draw = random.Random("leaks")
+    rows = instructions(300)
+    place.write("rows.jsonl", rows)
+    params = knobs(source("data/rows.jsonl", "alpaca"), near_duplicate=0.7)
+    test = [row.id for row in splits(place.run(params))["test"]][:40]
+    leaks = []
+    for row in rows:
+        if row["id"] in test:
+            words = row["instruction"].split()
+            words[draw.choice([0, -1])] = "altered"
+            leaks.append({**row, "id": f"leak-{row['id']}", "instruction": " ".join(words), "output": "Elsewhere."})
+    place.write("rows.jsonl", rows + leaks)
+    folder = place.run(params)
+    found = {row.id for row in splits(folder)["train"]} | {row.id for row in splits(folder)["validation"]}
+    assert not found & {leak["id"] for leak in leaks}
+    named = [row for row in read_rows(folder / "rejects.jsonl", Reject) if row.line > 300]
+    assert len(named) > 20
+    assert all(row.reason.startswith("near-duplicate: 0.") and " row data/rows.jsonl:" in row.reason for row in named)
+    assert sum(row.line <= 300 for row in read_rows(folder / "rejects.jsonl", Reject)) <= 1
+
+
+def test_an_overlong_row_is_rejected_or_loses_the_end_of_its_longest_field(place, tmp_path):
+    rows = instructions(60)
+    rows[5]["input"] = " ".join(["kettle", *random.Random(5).choices(WORDS, k=500)])
+    rows[6]["output"] = " ".join(random.Random(6).choices(WORDS, k=500))
+    place.write("rows.jsonl", rows)
+    rejecting = place.run(knobs(source("data/rows.jsonl", "alpaca")))
+    assert {row.line: row.reason.split(" ")[0] for row in read_rows(rejecting / "rejects.jsonl", Reject)} == {
+        6: "overlong:",
+        7: "overlong:",
+    }
+    cutting = place.run(knobs(source("data/rows.jsonl", "alpaca"), overlong="cut_prompt"), out=tmp_path / "cut")
+    [reject] = read_rows(cutting / "rejects.jsonl", Reject)
+    assert reject.line == 7 and "the answer alone has" in reject.reason
+    [row] = [row for split in splits(cutting).values() for row in split if row.id == "rows-5"]
+    assert rows[5]["instruction"] in row.prompt and " ".join(rows[5]["input"].split()[:50]) in row.prompt
+    assert row.answer == rows[5]["output"] and row.prompt.endswith("<|assistant|>\n")
+    assert read_json(cutting / "metrics.json")["cut"] == 1
+    most = read_json(cutting / "metrics.json")["tokens"]["prompt"]["max"]
+    assert 400 - 15 < most < 400
+
+
+def test_an_encoder_decoder_has_max_tokens_for_each_of_prompt_and_answer(place, encoder_decoder_base):
+    rows = instructions(60)
+    rows[5]["input"], rows[5]["output"] = (" ".join(random.Random(side).choices(WORDS, k=100)) for side in "io")
+    place.write("rows.jsonl", rows)
+    params = knobs(source("data/rows.jsonl", "alpaca"), max_tokens=300)
+    assert read_json(place.run(params) / "metrics.json")["rows"]["rejected"] == 1
+    assert read_json(place.run(params, base=encoder_decoder_base) / "metrics.json")["rows"]["rejected"] == 0
+
+
+@pytest.mark.parametrize("mark", ["</s>", "<|assistant|>", "<pad>", "<extra_id_0>"])
+def test_a_text_that_spells_a_mark_of_the_tokenizer_is_rejected(place, mark):
+    rows = instructions(60)
+    rows[2]["output"] += f" {mark} more"
+    place.write("rows.jsonl", rows)
+    [reject] = read_rows(place.run(knobs(source("data/rows.jsonl", "alpaca"))) / "rejects.jsonl", Reject)
+    assert reject.line == 3 and reject.reason.startswith(f"special: a text holds {mark},")
+
+
+def test_rankings_and_thumbs_have_files_of_their_own_and_only_where_there_are_such_rows(place):
+    rows = instructions(80)
+    prompts = [row["instruction"] for row in rows]
+    place.write("rows.jsonl", rows)
+    place.write(
+        "ranked.jsonl", [{"prompt": each, "completions": ["a", "b", "c"], "ranks": [2, 1, 1]} for each in prompts]
+    )
+    place.write("thumbs.jsonl", [{"prompt": each, "completion": "a", "liked": bool(len(each) % 2)} for each in prompts])
+    alone = place.run(knobs(source("data/rows.jsonl", "alpaca")))
+    assert not list(alone.glob("rankings_*")) and not list(alone.glob("thumbs_*"))
+    folder = place.run(
+        knobs(
+            source("data/rows.jsonl", "alpaca"),
+            source("data/ranked.jsonl", "ranked", "preference"),
+            source("data/thumbs.jsonl", "thumbs", "preference"),
+        )
+    )
+    rankings, thumbs = splits(folder, Ranking, "rankings_"), splits(folder, Thumb, "thumbs_")
+    assert {tuple(row.ranks) for split in rankings.values() for row in split} == {(2, 1, 1)}
+    assert {row.liked for split in thumbs.values() for row in split} == {True, False}
+    where = [{row.prompt: name for name, split in kind.items() for row in split} for kind in (rankings, thumbs)]
+    assert where[0] == where[1] and len(where[0]) == 80
+    assert read_json(folder / "metrics.json")["rows"] == {"read": 240, "used": 240, "rejected": 0}
+
+
+def test_a_source_that_loses_too_many_rows_stops_the_run_and_its_page_survives(place):
+    place.write("rows.jsonl", [*instructions(60), *[{"instruction": "x", "output": ""}] * 40])
+    params = knobs(source("data/rows.jsonl", "alpaca"), reject_limit=0.3)
+    with pytest.raises(DataError) as raised:
+        place.run(params)
+    gate, page = str(raised.value).splitlines()
+    assert gate.startswith("gate source: expect_column_values_to_be_between (rejected): ")
+    assert "data/rows.jsonl (0.4)" in gate
+    left = list(place.out.parent.iterdir())
+    assert [entry.name for entry in left] == ["prepare.gates.html"] and left[0].name in page
+    assert "data/rows.jsonl:61: blank: output is blank" in left[0].read_text(encoding="utf-8")
+    place.run(knobs(source("data/rows.jsonl", "alpaca")))
+    assert not left[0].exists()
+
+
+def test_too_few_rows_to_split_are_refused_in_one_line(place):
+    place.write("rows.jsonl", instructions(2))
+    with pytest.raises(DataError, match="no example for .* among 2 rows in 2 groups"):
+        place.run(knobs(source("data/rows.jsonl", "alpaca")))
+
+
+def test_the_worlds_rows_are_read_from_the_worlds_folder(place):
+    place.world.mkdir(parents=True)
+    rows = [
+        {"id": row["id"], "dialogue": row["instruction"], "summaries": [row["output"], "So."]}
+        for row in instructions(60)
+    ]
+    (place.world / "dialogues.jsonl").write_bytes(lines(*rows))
+    folder = place.run(
+        knobs(source("world/dialogues.jsonl", "dialogue_summary", "summarise", {"summary": "summaries"}))
+    )
+    row = splits(folder)["train"][0]
+    assert row.source_file == "world/dialogues.jsonl" and row.references[1] == "So." and row.task == "summarise"
+
+
+@pytest.mark.parametrize("case", MALFORMED, ids=lambda case: case[0])
+def test_malformed_rows_end_with_one_line_and_exit_code_1_and_leave_nothing(place, base, capsys, case):
+    _, name, content, format, message = case
+    path = place.rows / name
+    if content is not None:
+        path.write_bytes(content)
+    elif name == "folder.jsonl":
+        path.mkdir()
+    elif name == "loop.jsonl":
+        path.symlink_to(path)
+    elif name == "pipe.jsonl":
+        os.mkfifo(path)
+    elif name == "near/train.jsonl":
+        path.parent.mkdir()
+        path.with_name("trains.jsonl").write_bytes(lines(ALPACA))
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params["prepare"]["sources"] = [source(f"data/{name}", format, "" if format == "fields" else "instruction")]
+    Path("params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    with pytest.raises(SystemExit) as ended:
+        run_stage(prepare, ["--base", str(base), "--world", "w", "--rows", "data", "--out", "artifacts/prepare"])
+    said = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 1
+    assert [line.startswith("prepare: ") for line in said] == [True], said
+    assert message in said[0]
+    assert place.out.parent.exists() is False or list(place.out.parent.iterdir()) == []
+
+
+def read_real(name):
+    opened = gzip.open if name.endswith(".gz") else open
+    with opened(REAL / name, "rt", encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def used_or_named(folder, read):
+    numbers = read_json(folder / "metrics.json")["rows"]
+    assert numbers["read"] == read
+    rejects = (folder / "rejects.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [
+        line for file in folder.glob("*.jsonl") if file.name != "rejects.jsonl" for line in file.open(encoding="utf-8")
+    ]
+    assert (len(rows), len(rejects)) == (numbers["used"], numbers["rejected"]) and len(rows) + len(rejects) == read
+    return numbers
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real rows are not on this machine")
+class TestRealRows:
+    @pytest.mark.parametrize(("recipe", "read"), [("mts_dialog", 1201), ("self_instruct", 993)])
+    def test_every_row_of_a_recipe_is_used_or_named(self, place, recipe, read):
+        content = yaml.safe_load((ROOT / "recipes" / f"{recipe}.yaml").read_text(encoding="utf-8"))
+        params = Prepare.model_validate({**content["prepare"], "max_tokens": 700, "reject_limit": 1.0})
+        place.rows.rmdir()
+        place.rows.symlink_to(REAL)
+        assert used_or_named(place.run(params), read)["used"] > read // 2
+
+    @pytest.mark.parametrize(
+        ("name", "columns", "least"),
+        [("hh_rlhf/harmless_base_test.jsonl.gz", {}, 350), ("ultrafeedback/clean_1000.jsonl.gz", {}, 350)],
+    )
+    def test_every_pair_of_chosen_and_rejected_is_used_or_named(self, place, name, columns, least):
+        place.rows.rmdir()
+        place.rows.symlink_to(REAL)
+        limited = source(f"data/{name}", "chosen_rejected", "preference", columns, limit=400)
+        folder = place.run(knobs(limited, max_tokens=4000, reject_limit=1.0))
+        assert used_or_named(folder, 400)["used"] >= least
+        assert all(row.ranks == [1, 2] for row in splits(folder, Ranking, "rankings_")["train"])
+
+    def test_every_ranking_by_people_is_used_or_named(self, place):
+        """Six preferences a row (1v2, 1v3, 1v4, 2v3, 2v4, 3v4; 1 and 2 name the better, 0 a tie), no cycle in any."""
+        pairs = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
+        rows = []
+        for row in read_real("fg_rlhf/qa_feedback_dev.jsonl.gz"):
+            beaten = [0, 0, 0, 0]
+            for (one, other), better in zip(pairs, row["preference"], strict=True):
+                if better:
+                    beaten[other if better == 1 else one] += 1
+            completions = [row[f"prediction {number}"] for number in (1, 2, 3, 4)]
+            ranks = [1 + sorted(set(beaten)).index(count) for count in beaten]
+            rows.append({"prompt": row["question"], "completions": completions, "ranks": ranks})
+        place.write("ranked.jsonl", rows)
+        folder = place.run(
+            knobs(source("data/ranked.jsonl", "ranked", "preference"), max_tokens=4000, reject_limit=1.0)
+        )
+        numbers = used_or_named(folder, 500)
+        assert numbers["used"] > 300
+        assert any(len(set(row.ranks)) < 4 for row in splits(folder, Ranking, "rankings_")["train"])

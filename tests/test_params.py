@@ -1,0 +1,103 @@
+"""Every mistake in params.yaml is one clear line with its place; all of them come at once."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from plumbline.errors import ParamsError
+from plumbline.params import load_params
+
+GOOD = Path("params.yaml").read_text(encoding="utf-8")
+
+
+def test_the_project_s_own_params_are_well_formed():
+    assert load_params(Path("params.yaml")).world.seed == yaml.safe_load(GOOD)["world"]["seed"]
+
+
+CASES = {
+    "misspelt knob": ("  epochs: 2.0", "  epoch: 2.0", ["instruct.epoch: unknown knob; did you mean epochs?", "instruct.epochs: is missing"]),
+    "unknown section": ("world:  ", "worlds:  ", ["worlds: unknown knob; did you mean world?", "world: is missing"]),
+    "text for a number": ("  rows_per_task: 60", "  rows_per_task: many", ["evaluate.rows_per_task"]),
+    "number for text": ("  source: causal", "  source: 3", ["base.source"]),
+    "exponent that YAML takes for text": ("  learning_rate: 1.0e-3", "  learning_rate: 1e-3", ["write 1.0e-03 for 1e-3"]),
+    "negative count": ("  dialogues: 1600", "  dialogues: -1", ["world.dialogues", "greater than or equal to 1"]),
+    "share above one": ("  test: 0.15", "  test: 1.5", ["prepare.test", "less than or equal to 1"]),
+    "whole number expected": ("  resamples: 1000", "  resamples: 10.5", ["evaluate.resamples"]),
+    "too few resamples": ("  resamples: 1000", "  resamples: 10", ["evaluate.resamples"]),
+    "yes or no expected": ("  stemmer: false", "  stemmer: maybe", ["evaluate.stemmer"]),
+    "unknown choice": ("  overlong: reject ", "  overlong: drop ", ["prepare.overlong", "'reject' or 'cut_prompt'"]),
+    "unknown architecture": ("[causal, seq2seq]", "[causal, diffusion]", ["pretrain.architectures.1"]),
+    "empty list": ("[causal, seq2seq]", "[]", ["pretrain.architectures"]),
+    "architecture without tokens": ("{causal: 7000000, seq2seq: 3000000, masked: 3000000}", "{causal: 7000000}", ["seq2seq"]),
+    "batch that does not divide": ("  micro_batch: 16", "  micro_batch: 5", ["batch (16) must be a multiple of micro_batch (5)"]),
+    "heads that do not divide": ("  heads: 3", "  heads: 5", ["must be a multiple of twice heads (5)"]),
+    "nothing for a knob": ("  revision: main", "  revision:", ["base.revision"]),
+    "unknown format": ("format: dialogue_summary", "format: dialog", ["prepare.sources.0.format"]),
+    "a knob twice": ("  resamples: 1000", "  resamples: 1000\n  resamples: 2000", ["resamples: stands twice"]),
+    "a section twice": ("\nevaluate:\n", "\nworld: {}\nevaluate:\n", ["world: stands twice"]),
+    "a list for a mapping": ("columns: {summary: summaries}", "columns: [summaries]", ["prepare.sources.0.columns"]),
+    "zero learning rate": ("  learning_rate: 1.0e-3", "  learning_rate: 0.0", ["instruct.learning_rate"]),
+    "not a number": ("  gradient_clip: 1.0", "  gradient_clip: .nan", ["instruct.gradient_clip"]),
+    "infinity": ("  epochs: 2.0", "  epochs: .inf", ["instruct.epochs"]),
+    "bad indentation": ("  epochs: 2.0", "     epochs: 2.0", [":"]),
+    "unclosed bracket": ("[causal, seq2seq]", "[causal, seq2seq", [":"]),
+    "a tab": ("  epochs: 2.0", "\tepochs: 2.0", [":"]),
+    "code in YAML": ("  revision: main", "  revision: !!python/object/apply:os.getcwd []", [":"]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_mistake_is_named_with_its_line(tmp_path, case):
+    before, after, says = CASES[case]
+    assert before in GOOD
+    path = tmp_path / "params.yaml"
+    path.write_text(GOOD.replace(before, after, 1), encoding="utf-8")
+    with pytest.raises(ParamsError) as caught:
+        load_params(path)
+    message = str(caught.value)
+    for expected in says:
+        assert expected in message
+    first = message.splitlines()[0]
+    assert first.startswith(f"{path}:")
+    assert first.removeprefix(f"{path}:").split(":")[0].isdigit(), first
+
+
+def test_the_line_is_that_of_the_knob(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(GOOD.replace("  stemmer: false", "  stemmer: maybe"), encoding="utf-8")
+    line = next(n for n, text in enumerate(path.read_text().splitlines(), 1) if "stemmer" in text)
+    with pytest.raises(ParamsError, match=rf"params.yaml:{line}: evaluate.stemmer"):
+        load_params(path)
+
+
+def test_all_problems_come_at_once(tmp_path):
+    path = tmp_path / "params.yaml"
+    text = GOOD.replace("  stemmer: false", "  stemmer: maybe").replace("  epochs: 2.0", "  epochs: none")
+    path.write_text(text.replace("  dialogues: 1600", "  dialogues: 0"), encoding="utf-8")
+    with pytest.raises(ParamsError) as caught:
+        load_params(path)
+    assert len(str(caught.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "must hold the sections"),
+        (b"just text", "must hold the sections"),
+        (b"- a\n- b\n", "must hold the sections"),
+        (b"a: \xff\xfe", "not UTF-8"),
+        (b"{" * 5000, "params.yaml"),
+    ],
+)
+def test_a_file_that_is_no_params_file_is_one_line(tmp_path, content, says):
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ParamsError, match=says) as caught:
+        load_params(path)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_missing_file_says_where_to_run_from(tmp_path):
+    with pytest.raises(ParamsError, match="run from the project's root"):
+        load_params(tmp_path / "params.yaml")
