@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import yaml
+from dvc.repo import Repo
+from dvc.utils.serialize import modify_yaml
 
 from plumbline.errors import ParamsError, PlumblineError
 from plumbline.params import load_params
@@ -31,8 +33,6 @@ def changed_params(root: Path, recipe: str | None, overrides: list[str]) -> str:
 
     Raises ParamsError with the same lines as any stage would, but for the place in a file that nobody wrote.
     """
-    from dvc.utils.serialize import modify_yaml
-
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "params.yaml"
         shutil.copy(root / "params.yaml", path)
@@ -131,8 +131,6 @@ class Experiment:
         return self.root / ".runs" / f"{self.name}-report" / "report.html"
 
     def _make(self, params: str) -> None:
-        from dvc.repo import Repo
-
         drop(self.root, self.folder)
         git(self.root, "worktree", "add", "--quiet", "--detach", str(self.folder), "HEAD")
         edits = git(self.root, "diff", "--binary", "HEAD")
@@ -141,9 +139,7 @@ class Experiment:
         for name in git(self.root, "ls-files", "--others", "--exclude-standard", "-z").split("\0"):
             if name:
                 link(self.root / name, self.folder / name)
-        for file in (self.root / "data").rglob("*"):
-            if file.is_file():
-                link(file, self.folder / file.relative_to(self.root))
+        link(self.root / "data", self.folder / "data")  # a person's own rows, which git ignores
         local = self.root / ".dvc/config.local"
         if local.exists():
             shutil.copyfile(local, self.folder / ".dvc/config.local")
@@ -157,14 +153,16 @@ class Experiment:
 
 
 def link(source: Path, target: Path) -> None:
-    """The same file at another place, without a copy where the file system can."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():
-        return
-    try:
-        os.link(source.resolve(), target)
-    except OSError:
-        shutil.copy2(source, target)
+    """The same file, or the same files in a folder, at another place; without copies where the file system can."""
+    if source.is_dir():
+        for each in source.iterdir():
+            link(each, target / each.name)
+    elif not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source.resolve(), target)
+        except OSError:
+            shutil.copy2(source, target)
 
 
 def git(folder: Path, *arguments: str, check: bool = True, text: str | None = None) -> str:

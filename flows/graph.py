@@ -11,6 +11,9 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from dvc.repo import Repo
+from networkx import lexicographical_topological_sort
+
 from plumbline.stage import die_with_parent
 
 # A stage that has printed its own error needs none of what DVC says around it.
@@ -44,9 +47,6 @@ class Stages:
 
     def graph(self) -> dict[str, list[str]]:
         """Every stage, variants spelled out, with those that it depends on: these come first, else as in dvc.yaml."""
-        from dvc.repo import Repo
-        from networkx import lexicographical_topological_sort
-
         with _REPOSITORY, Repo(str(self.root)) as repository:
             graph = repository.index.graph
             written = {stage: place for place, stage in enumerate(repository.index.stages)}
@@ -55,8 +55,6 @@ class Stages:
 
     def stale(self, *stages: str) -> set[str]:
         """Those of `stages` (default: all) whose knobs, code, inputs or results differ from dvc.lock."""
-        from dvc.repo import Repo
-
         targets = [f"{self.root}/dvc.yaml:{stage}" for stage in stages] or None
         with _REPOSITORY, Repo(str(self.root), _wait_for_lock=True) as repository:
             return {name.rpartition(":")[2] for name in repository.status(targets=targets)}

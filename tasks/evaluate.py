@@ -119,7 +119,7 @@ def answer(
     path: Path, rows: Sequence[Example], params: Evaluate, name: str
 ) -> tuple[list[str], list[tuple[float, int]]]:
     """A model's answers to the rows, and each row's loss as (sum of -log p of its answer, number of tokens)."""
-    from plumbline.models.encode import answer_loss
+    from plumbline.models.encode import answer_losses
     from plumbline.models.generate import generate
     from plumbline.models.load import load_model, load_tokenizer
 
@@ -133,12 +133,7 @@ def answer(
         max_new_tokens=params.max_new_tokens,
         on_progress=lambda done, _: answered.show(done),
     )
-    measured = Progress(len(rows), f"rows' loss under {name}")
-    losses = []
-    for number, row in enumerate(rows, 1):  # one row at a time: the interval of the loss needs each row's part
-        losses.append(answer_loss(model, tokenizer, [row], batch=1))
-        measured.show(number)
-    return answers, losses
+    return answers, answer_losses(model, tokenizer, rows, batch=params.batch)
 
 
 def picked(scores: dict[str, list[Any]], chosen: Sequence[int]) -> dict[str, list[Any]]:

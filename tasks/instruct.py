@@ -7,6 +7,7 @@ maths    plumbline/models/tuning.py
 
 import csv
 import time
+from collections import Counter
 from pathlib import Path
 
 from plumbline.errors import DataError
@@ -57,6 +58,7 @@ def instruct(params: Instruct, *, base: Path, data: Path, out: Path) -> Path:
         run.finish(
             folder,
             rows=len(train),
+            tasks=dict(Counter(row.task for row in train)),
             steps=max(curve),
             validation_loss_before=validations[0],
             validation_loss=validations[-1],

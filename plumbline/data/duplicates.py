@@ -7,6 +7,7 @@ which proposes pairs, and decided by the exact Jaccard similarity of the two tex
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,9 @@ def shingles(text: str) -> Shingles:
     return np.unique(total)
 
 
+@lru_cache(maxsize=2**17)
 def word_hash(word: str) -> int:
+    """64 bits of a word that are the same on every machine."""
     return int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "little")
 
 

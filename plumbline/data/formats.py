@@ -9,6 +9,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from plumbline.data.duplicates import fingerprint
@@ -288,7 +289,7 @@ def conversation(turns: list[tuple[str, str]], name: str) -> dict[str, str]:
         raise BadRow(f"turns: no turn of the user before the answer in {name}")
     if "system" in roles[1:]:
         raise BadRow(f"turns: a system message of {name} is not the first")
-    if any(role == after for role, after in zip(roles, roles[1:], strict=False)):
+    if any(role == after for role, after in pairwise(roles)):
         raise BadRow(f"turns: two turns in a row of the same speaker in {name}")
     return {f"{number} {role}": text for number, (role, text) in enumerate(turns)}
 

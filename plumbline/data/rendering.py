@@ -12,7 +12,7 @@ from plumbline.params import Architecture, Prepare
 from plumbline.rows import Example, Ranking, Row, Thumb
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from plumbline.models.encode import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)

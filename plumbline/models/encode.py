@@ -58,31 +58,43 @@ def encode(tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Example], encode
     ]
 
 
-def answer_loss(
+def answer_losses(
     model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Example], *, batch: int
-) -> tuple[float, int]:
-    """Sum of -log p over the answers' tokens (end token included), in nats, and how many tokens that are."""
+) -> list[tuple[float, int]]:
+    """Of each row, the sum of -log p over its answer's tokens (end token included), in nats, and how many they are.
+
+    Rows of similar length share a batch; padding changes nothing.
+    """
     import torch
 
     from plumbline.models.collate import collate
 
     encoder_decoder = model.config.is_encoder_decoder
-    encoded = sorted(encode(tokenizer, rows, encoder_decoder), key=lambda row: len(row["input_ids"]))
-    total, tokens = 0.0, 0
+    encoded = encode(tokenizer, rows, encoder_decoder)
+    order = sorted(range(len(encoded)), key=lambda index: (len(encoded[index]["input_ids"]), index))
+    losses = [(0.0, 0)] * len(encoded)
     was_training = model.training
     model.eval()
     with torch.inference_mode():
-        for start in range(0, len(encoded), batch):
-            inputs = collate(encoded[start : start + batch], tokenizer.pad_token_id)
+        for start in range(0, len(order), batch):
+            chosen = order[start : start + batch]
+            inputs = collate([encoded[index] for index in chosen], tokenizer.pad_token_id)
             inputs = {name: tensor.to(model.device) for name, tensor in inputs.items()}
             labels = inputs.pop("labels")
             if encoder_decoder:
-                decoder_inputs = model.prepare_decoder_input_ids_from_labels(labels)
-                logits = model(**inputs, decoder_input_ids=decoder_inputs).logits
+                shifted = model.prepare_decoder_input_ids_from_labels(labels)
+                logits = model(**inputs, decoder_input_ids=shifted).logits
             else:
                 logits, labels = model(**inputs).logits[:, :-1], labels[:, 1:]
             kept = labels != IGNORED
-            loss = torch.nn.functional.cross_entropy(logits[kept].float(), labels[kept], reduction="sum")
-            total, tokens = total + loss.item(), tokens + int(kept.sum())
+            nats = torch.zeros(labels.shape, device=labels.device)
+            nats[kept] = torch.nn.functional.cross_entropy(logits[kept].float(), labels[kept], reduction="none")
+            for index, total, tokens in zip(chosen, nats.sum(1).tolist(), kept.sum(1).tolist(), strict=True):
+                losses[index] = (total, tokens)
     model.train(was_training)
-    return total, tokens
+    return losses
+
+
+def mean_loss(losses: Sequence[tuple[float, int]]) -> float:
+    """Nats per answer token over all rows of `answer_losses`."""
+    return sum(total for total, _ in losses) / sum(tokens for _, tokens in losses)

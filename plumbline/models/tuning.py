@@ -16,7 +16,7 @@ from transformers.trainer_utils import set_seed
 
 from plumbline.errors import DivergenceError
 from plumbline.models.collate import collate
-from plumbline.models.encode import IGNORED, answer_loss, encode
+from plumbline.models.encode import IGNORED, answer_losses, encode, mean_loss
 from plumbline.params import Instruct
 from plumbline.rows import Example
 
@@ -53,7 +53,7 @@ def tune(
     steps = step_count(params, len(rows))
     callback = Curves(
         report=report,
-        validate=lambda: per_token(answer_loss(model, tokenizer, validation, batch=params.micro_batch)),
+        validate=lambda: mean_loss(answer_losses(model, tokenizer, validation, batch=params.micro_batch)),
         every=max(1, steps // VALIDATIONS),
         tokens_per_step=lengths / len(rows) * params.batch,
     )
@@ -94,6 +94,7 @@ def settings(params: Instruct, steps: int, folder: str) -> dict[str, Any]:
         "warmup_steps": round(steps * params.warmup),
         "weight_decay": params.weight_decay,
         "max_grad_norm": params.gradient_clip,
+        "use_cpu": not torch.cuda.is_available(),
         "bf16": params.precision == "bfloat16",
         "activation_checkpointing": params.gradient_checkpointing,
         "train_sampling_strategy": "group_by_length",
@@ -129,7 +130,7 @@ def causal_trainer(arguments: dict[str, Any], common: dict[str, Any]) -> Any:
             hidden = model.base_model(**sources, use_cache=False).last_hidden_state
             kept = labels != IGNORED
             logits = model.get_output_embeddings()(hidden[:, :-1][kept])
-            return mean_loss(logits, labels[kept], num_items_in_batch)
+            return cross_entropy(logits, labels[kept], num_items_in_batch)
 
         def training_step(self, *given: Any, **named: Any) -> Any:
             return finite(super().training_step(*given, **named), self.state.global_step)
@@ -159,14 +160,14 @@ class Seq2SeqAnswerTrainer(Seq2SeqTrainer):  # type: ignore[misc]
             decoder_input_ids=shifted,
             use_cache=False,
         )
-        loss = mean_loss(outputs.logits[labels != IGNORED], labels[labels != IGNORED], num_items_in_batch)
+        loss = cross_entropy(outputs.logits[labels != IGNORED], labels[labels != IGNORED], num_items_in_batch)
         return (loss, outputs) if return_outputs else loss
 
     def training_step(self, *given: Any, **named: Any) -> Any:
         return finite(super().training_step(*given, **named), self.state.global_step)
 
 
-def mean_loss(logits: torch.Tensor, labels: torch.Tensor, tokens: Any) -> torch.Tensor:
+def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, tokens: Any) -> torch.Tensor:
     """Mean cross entropy in nats of logits (learned tokens, vocabulary) against labels (learned tokens).
 
     `tokens` is the number of learned tokens of the whole batch, of which this may be a part; None for just this.
@@ -182,11 +183,6 @@ def finite(loss: torch.Tensor, step: int) -> torch.Tensor:
             f"the loss is {loss.item()} at step {step + 1}; lower learning_rate or gradient_clip, or use float32"
         )
     return loss
-
-
-def per_token(total_and_tokens: tuple[float, int]) -> float:
-    total, tokens = total_and_tokens
-    return total / tokens
 
 
 def as_dataset(rows: Sequence[dict[str, list[int]]]) -> "Dataset":

@@ -4,6 +4,7 @@ A toy stage writes the digest of what it reads and of its knobs. TOY_FAIL names 
 TOY_SLEEP one that takes a minute.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -37,6 +38,8 @@ def {stage}(params: sections.{section}, *, {signature}) -> Path:
             print("asleep", flush=True)
             time.sleep(60)
         (folder / "report.html").write_text("a report")
+        (folder / "plots").mkdir()
+        (folder / "plots" / "summarise.csv").write_text("score,value,low,high\\nrougeL instruct,0.8,0.7,0.9\\n")
         (folder / "curves.csv").write_text("step,loss,learning_rate,validation_loss\\n1,2.0,0.1,2.1\\n")
         run.step(1, loss=2.0)
         run.step(2, loss=1.0)
@@ -79,10 +82,31 @@ def commit(root: Path) -> None:
 
 
 def git(root: Path, *arguments: str) -> str:
+    """What `git` prints; a failure is an error."""
     return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout
 
 
 def dvc(root: Path, *arguments: str) -> str:
     """What `dvc` prints; a failure is an error."""
     command = [sys.executable, "-m", "dvc", *arguments]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(command, cwd=root, env=environment(), capture_output=True, text=True, check=True).stdout
+
+
+def flow(root: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """`python -m flows.pipeline` to its end."""
+    command = [sys.executable, "-m", "flows.pipeline", *arguments]
+    return subprocess.run(command, cwd=root, env=environment(**variables), capture_output=True, text=True)
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """What a person's shell would hold: the project's Python first, and none of the tests' own settings."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "MLFLOW", "DVC_"))}
+    return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}", **variables}
+
+
+def set_knob(root: Path, old: str, new: str) -> None:
+    """Edit params.yaml as a person would."""
+    file = root / "params.yaml"
+    text = file.read_text()
+    assert text.count(old) == 1
+    file.write_text(text.replace(old, new))

@@ -14,7 +14,6 @@ def lines(*rows):
 ALPACA = {"instruction": "Add 2 and 2.", "input": "", "output": "4"}
 GOOD = lines(ALPACA)
 TALK = "\n\nHuman: Hello\n\nAssistant: Hi"
-PLACES = ("missing.jsonl", "folder.jsonl", "loop.jsonl", "pipe.jsonl", "near/train.jsonl")
 
 MALFORMED = [
     # the place

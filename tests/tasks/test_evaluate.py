@@ -50,12 +50,12 @@ def known_models(monkeypatch):
         on_progress(len(prompts), len(prompts))
         return [answers[prompt] if model == "model" else prompt for prompt in prompts]
 
-    def answer_loss(model, tokenizer, examples, *, batch):
-        tokens = sum(len(each.answer.split()) for each in examples)
-        return (1.0 if model == "model" else 3.0) * tokens, tokens
+    def answer_losses(model, tokenizer, examples, *, batch):
+        tokens = [len(each.answer.split()) for each in examples]
+        return [((1.0 if model == "model" else 3.0) * count, count) for count in tokens]
 
     monkeypatch.setattr("plumbline.models.generate.generate", generate)
-    monkeypatch.setattr("plumbline.models.encode.answer_loss", answer_loss)
+    monkeypatch.setattr("plumbline.models.encode.answer_losses", answer_losses)
     monkeypatch.setattr("plumbline.models.load.load_model", lambda folder: folder.name)
     monkeypatch.setattr("plumbline.models.load.load_tokenizer", lambda folder: None)
 

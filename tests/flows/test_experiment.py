@@ -1,0 +1,82 @@
+"""Knobs from a recipe and from the command line, put into params.yaml."""
+
+import shutil
+
+import pytest
+import yaml
+
+from flows.experiment import Experiment, changed_params
+from plumbline.errors import ParamsError, PlumblineError
+from tests.flows.toy import PROJECT
+
+
+@pytest.fixture
+def root(tmp_path):
+    shutil.copyfile(PROJECT / "params.yaml", tmp_path / "params.yaml")
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes/half.yaml").write_text("instruct: {epochs: 0.5}\nprepare: {max_tokens: 300}\n")
+    return tmp_path
+
+
+def test_a_recipe_changes_its_knobs_and_no_other(root):
+    before = yaml.safe_load((root / "params.yaml").read_text())
+    after = yaml.safe_load(changed_params(root, "half", []))
+    before["instruct"]["epochs"], before["prepare"]["max_tokens"] = 0.5, 300
+    assert after == before
+
+
+def test_an_override_is_stronger_than_a_recipe(root):
+    text = changed_params(root, "half", ["instruct.epochs=1.5"])
+    assert yaml.safe_load(text)["instruct"]["epochs"] == 1.5
+
+
+def test_a_list_takes_the_place_of_the_one_before(root):
+    source = "{path: data/a.jsonl, format: alpaca, task: answer, columns: {}, limit: 0}"
+    knobs = yaml.safe_load(changed_params(root, None, [f"prepare.sources=[{source}]", "instruct.tasks=[answer]"]))
+    assert [each["path"] for each in knobs["prepare"]["sources"]] == ["data/a.jsonl"]
+    assert knobs["instruct"]["tasks"] == ["answer"]
+
+
+def test_the_comments_of_params_stay_and_the_file_itself_is_not_touched(root):
+    before = (root / "params.yaml").read_text()
+    text = changed_params(root, None, ["instruct.learning_rate=1.0e-5"])
+    assert text.count("#") == before.count("#")
+    assert yaml.safe_load(text)["instruct"]["learning_rate"] == 1e-5
+    assert (root / "params.yaml").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("recipe", "overrides", "message"),
+    [
+        (None, ["instruct.epoch=1"], r"^instruct\.epoch: unknown knob; did you mean epochs\?$"),
+        (None, ["instruct.learning_rate=3e-4"], r"^instruct\.learning_rate: is text to YAML; write 3.0e-04"),
+        (None, ["instruct.epochs=-1", "evaluate.batch=0"], r"(?s)instruct\.epochs: .*\n.*evaluate\.batch: "),
+        (None, ["epochs=1"], r"^epochs=1: write section\.knob=value"),
+        (None, ["instruct.epochs"], r"write section\.knob=value"),
+        (None, ["instruct.tasks=[a"], r"the value is not YAML"),
+        (None, ["instruct.epochs.x=1"], r"^instruct\.epochs: "),
+        (None, ["instruct="], r"write section\.knob=value"),
+        ("hlaf", [], r"^recipes/hlaf\.yaml: no such recipe; there are: half$"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(root, recipe, overrides, message):
+    with pytest.raises(ParamsError, match=message):
+        changed_params(root, recipe, overrides)
+
+
+@pytest.mark.parametrize("content", ["- a list", "{", "text", ""])
+def test_a_recipe_that_holds_no_sections_is_refused(root, content):
+    (root / "recipes/odd.yaml").write_text(content)
+    with pytest.raises(ParamsError, match="recipes/odd.yaml"):
+        changed_params(root, "odd", [])
+
+
+@pytest.mark.parametrize("name", ["a b", "../x", "", "-x", "a.b"])
+def test_a_name_that_git_would_not_take_is_refused(root, name):
+    with pytest.raises(PlumblineError, match="--name"):
+        Experiment(root, name)
+
+
+def test_without_git_it_says_what_to_do(root):
+    with pytest.raises(PlumblineError, match="edit params.yaml instead"), Experiment(root, "x").worktree(""):
+        pass

@@ -1,0 +1,133 @@
+"""What every stage promises: it returns its folder, the same seed gives the same bytes, a failure leaves nothing."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from plumbline.errors import ArtifactError
+from plumbline.params import load_params
+from plumbline.store import digest
+from tasks.base import base
+from tasks.evaluate import evaluate
+from tasks.instruct import instruct
+from tasks.prepare import prepare
+from tasks.pretrain import pretrain
+from tasks.world import world
+
+PARAMS = load_params(Path("params.yaml"))
+SMALL = {
+    "world": {
+        name: 12
+        for name in type(PARAMS.world).model_fields
+        if name not in ("seed", "rater_noise", "dialogues", "rewrites", "questions", "raters")
+    }
+    | {"dialogues": 60, "rewrites": 30, "questions": 60},
+    "pretrain": {"hidden": 32, "heads": 2, "feed_forward": 48, "layers": 3, "vocabulary": 700, "context": 128, "batch": 2,
+                 "tokens": {"causal": 2048, "seq2seq": 2048, "masked": 2048}},
+    "prepare": {"max_tokens": 512, "test": 0.3, "validation": 0.1},
+    "instruct": {"epochs": 0.2},
+    "evaluate": {"rows_per_task": 2, "max_new_tokens": 4, "resamples": 100, "samples": 2},
+}  # fmt: skip
+
+
+def small(stage):
+    return getattr(PARAMS, stage).model_copy(update=SMALL.get(stage, {}))
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    """The folders that a stage reads, each made once by the stages before it, from the committed base."""
+    root = tmp_path_factory.mktemp("artifacts")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
+        (root / "data").mkdir()
+        made = {"pretrained": Path("artifacts/pretrain"), "rows": root / "data"}
+        made["world"] = world(small("world"), out=root / "world")
+        made["base"] = base(small("base"), pretrained=made["pretrained"], out=root / "base")
+        made["data"] = prepare(
+            small("prepare"), base=made["base"], world=made["world"], rows=made["rows"], out=root / "prepare"
+        )
+        made["instruct"] = instruct(small("instruct"), base=made["base"], data=made["data"], out=root / "instruct")
+        yield made
+
+
+STAGES = {
+    "world": (world, []),
+    "pretrain-causal": (pretrain, ["world"]),
+    "pretrain-seq2seq": (pretrain, ["world"]),
+    "pretrain-masked": (pretrain, ["world"]),
+    "base": (base, ["pretrained"]),
+    "prepare": (prepare, ["base", "world", "rows"]),
+    "instruct": (instruct, ["base", "data"]),
+    "evaluate": (evaluate, ["base", "data", "instruct"]),
+}
+
+
+@pytest.fixture
+def call(places, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+
+    def run(stage: str, out: Path, **replaced: Path) -> Path:
+        function, needs = STAGES[stage]
+        name, _, architecture = stage.partition("-")
+        given = {need: places[need] for need in needs} | replaced
+        if architecture:
+            given["architecture"] = architecture
+        return function(small(name), out=out, **given)
+
+    return run
+
+
+def without_card(folder: Path) -> Path:
+    """The model card of a base tells how long training took: the only thing that may differ."""
+    (folder / "README.md").unlink(missing_ok=True)
+    return folder
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_same_seed_gives_the_same_bytes_and_the_folder_is_returned(call, tmp_path, stage):
+    first = call(stage, tmp_path / "a" / "same")
+    second = call(stage, tmp_path / "b" / "same")
+    assert first == tmp_path / "a" / "same"
+    assert digest(without_card(first)) == digest(without_card(second))
+
+
+@pytest.mark.parametrize(
+    ("stage", "need"), [(stage, need) for stage, (_, needs) in STAGES.items() for need in needs if need != "rows"]
+)
+def test_a_missing_folder_is_refused_in_one_line_and_nothing_is_left(call, tmp_path, stage, need):
+    replaced = {need: tmp_path / "nowhere"}
+    if stage == "base":  # it may also name a folder or a hub model
+        with pytest.raises(ArtifactError, match="no such folder") as caught:
+            call(stage, tmp_path / "out", **replaced)
+    else:
+        with pytest.raises(ArtifactError) as caught:
+            call(stage, tmp_path / "out", **replaced)
+    assert len(str(caught.value).splitlines()) == 1
+    assert str(tmp_path / "nowhere") in str(caught.value) or stage == "base"
+    assert [path.name for path in tmp_path.iterdir() if "out" in path.name and path.is_dir()] == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "need", "file"),
+    [
+        ("instruct", "data", "train.jsonl"),
+        ("instruct", "data", "validation.jsonl"),
+        ("evaluate", "data", "test.jsonl"),
+        ("evaluate", "instruct", "curves.csv"),
+        ("evaluate", "instruct", "model"),
+        ("evaluate", "base", "base.json"),
+        ("prepare", "base", "base.json"),
+        ("prepare", "world", "dialogues.jsonl"),
+        ("pretrain-causal", "world", "articles.jsonl"),
+    ],
+)
+def test_a_file_that_is_gone_is_named(call, places, tmp_path, stage, need, file):
+    broken = shutil.copytree(places[need], tmp_path / need)
+    target = broken / file
+    shutil.rmtree(target) if target.is_dir() else target.unlink()
+    with pytest.raises(Exception, match=file.partition(".")[0]) as caught:
+        call(stage, tmp_path / "out", **{need: broken})
+    assert len(str(caught.value).splitlines()) == 1
+    assert not (tmp_path / "out").exists()
