@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-import yaml
 from dvc.repo import Repo
-from dvc.utils.serialize import modify_yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from plumbline.errors import ParamsError, PlumblineError
 from plumbline.params import load_params
@@ -37,16 +37,25 @@ def changed_params(root: Path, recipe: str | None, overrides: list[str]) -> str:
         path = Path(folder) / "params.yaml"
         shutil.copy(root / "params.yaml", path)
         load_params(path)
-        with modify_yaml(str(path)) as knobs:
-            if recipe:
-                merge(knobs, read_recipe(root, recipe))
-            for override in overrides:
-                merge(knobs, parse_override(override))
+        knobs = layout().load(path)
+        if recipe:
+            merge(knobs, read_recipe(root, recipe))
+        for override in overrides:
+            merge(knobs, parse_override(override))
+        layout().dump(knobs, path)
         try:
             load_params(path)
         except ParamsError as error:
             raise ParamsError(re.sub(rf"{re.escape(str(path))}:\d+: ", "", str(error))) from None
         return path.read_text(encoding="utf-8")
+
+
+def layout() -> YAML:
+    """A reader and writer that keeps comments, and numbers as they were written: `1e-05` would be text to others."""
+    yaml = YAML()
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.width = 4096
+    return yaml
 
 
 def read_recipe(root: Path, recipe: str) -> dict[str, Any]:
@@ -56,8 +65,8 @@ def read_recipe(root: Path, recipe: str) -> dict[str, Any]:
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml"))) or "none"
         raise ParamsError(f"{path.relative_to(root)}: no such recipe; there are: {known}")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = layout().load(path)
+    except (YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path.relative_to(root)}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise ParamsError(f"{path.relative_to(root)}: must hold sections of params.yaml")
@@ -71,8 +80,8 @@ def parse_override(override: str) -> dict[str, Any]:
     if not equals or len(parts) < 2 or not all(parts):
         raise ParamsError(f"{override}: write section.knob=value, such as instruct.epochs=1")
     try:
-        content = yaml.safe_load(value)
-    except yaml.YAMLError:
+        content = layout().load(value)
+    except YAMLError:
         raise ParamsError(f"{override}: the value is not YAML") from None
     for part in reversed(parts):
         content = {part: content}
