@@ -55,6 +55,7 @@ def layout() -> YAML:
     yaml = YAML()
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.width = 4096
+    yaml.preserve_quotes = True
     return yaml
 
 
@@ -111,7 +112,9 @@ class Experiment:
     def worktree(self, params: str) -> Iterator[Path]:
         """A checkout of the workspace as it is, but with `params` for params.yaml; removed at the end."""
         if not git(self.root, "rev-parse", "--verify", "--quiet", "HEAD", check=False):
-            raise PlumblineError("a run with other knobs needs a git repository with a commit; edit params.yaml instead")
+            raise PlumblineError(
+                "a run with other knobs needs a git repository with a commit; edit params.yaml instead"
+            )
         self.folder.parent.mkdir(exist_ok=True)
         with held(self.folder.with_suffix(".lock")) as free:
             if not free:

@@ -46,10 +46,18 @@ class Stages:
         self.stopped = False
 
     def graph(self) -> dict[str, list[str]]:
-        """Every stage, variants spelled out, with those that it depends on: these come first, else as in dvc.yaml."""
+        """Every stage, variants spelled out, with those to wait for; these come first, and else as in dvc.yaml.
+
+        A stage waits for what it depends on, and for any folder that its command names: `pretrain` reads one whose
+        changes are not to bring it to run.
+        """
         with _REPOSITORY, Repo(str(self.root)) as repository:
-            graph = repository.index.graph
+            graph = repository.index.graph.copy()
             written = {stage: place for place, stage in enumerate(repository.index.stages)}
+            makers = {out.def_path: stage for stage in written for out in stage.outs}
+            for stage in written:
+                named = {makers[word] for word in stage.cmd.split() if word in makers}
+                graph.add_edges_from((stage, maker) for maker in named - {stage})
             order = lexicographical_topological_sort(graph.reverse(), key=written.__getitem__)
             return {stage.name: sorted(other.name for other in graph.successors(stage)) for stage in order}
 

@@ -1,8 +1,8 @@
 """The whole pipeline as a Prefect flow: one task run per stage of dvc.yaml, in the order that DVC knows.
 
-    python -m flows.pipeline                                     in place; only what is stale runs
-    python -m flows.pipeline -S instruct.epochs=1                as a DVC experiment, the workspace left as it is
-    python -m flows.pipeline --recipe mts_dialog --name notes    the same, with the knobs of a recipe
+python -m flows.pipeline                                     in place; only what is stale runs
+python -m flows.pipeline -S instruct.epochs=1                as a DVC experiment, the workspace left as it is
+python -m flows.pipeline --recipe mts_dialog --name notes    the same, with the knobs of a recipe
 """
 
 import argparse

@@ -70,14 +70,19 @@ def pretrain(params: Pretrain, *, architecture: Architecture, world: Path, out: 
         tokenizer.save_pretrained(folder)
         (folder / "curves.csv").write_text("\n".join(curve) + "\n")
         (folder / "README.md").write_text(card(architecture, params, weights, steps, held_out, minutes))
-        metrics = {"parameters": weights, "tokens": params.tokens[architecture], "steps": steps, "held_out_loss": held_out}
+        metrics = {
+            "parameters": weights,
+            "tokens": params.tokens[architecture],
+            "steps": steps,
+            "held_out_loss": held_out,
+        }
         write_json(folder / "metrics.json", metrics)
         run.model(folder)
         run.finish(folder, **metrics)
     return out
 
 
-def card(architecture: str, params: Pretrain, weights: int, steps: int, held_out: float, minutes: float) -> str:
+def card(architecture: Architecture, params: Pretrain, weights: int, steps: int, held_out: float, minutes: float) -> str:
     """The model card: what the model is, what it has read, for how long and how well."""
     objective = {
         "causal": "causal language modelling (a Llama-style decoder)",

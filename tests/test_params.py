@@ -16,11 +16,19 @@ def test_the_project_s_own_params_are_well_formed():
 
 
 CASES = {
-    "misspelt knob": ("  epochs: 1.0", "  epoch: 1.0", ["instruct.epoch: unknown knob; did you mean epochs?", "instruct.epochs: is missing"]),
+    "misspelt knob": (
+        "  epochs: 1.0",
+        "  epoch: 1.0",
+        ["instruct.epoch: unknown knob; did you mean epochs?", "instruct.epochs: is missing"],
+    ),
     "unknown section": ("world:  ", "worlds:  ", ["worlds: unknown knob; did you mean world?", "world: is missing"]),
     "text for a number": ("  rows_per_task: 60", "  rows_per_task: many", ["evaluate.rows_per_task"]),
     "number for text": ("  source: causal", "  source: 3", ["base.source"]),
-    "exponent that YAML takes for text": ("  learning_rate: 1.0e-3", "  learning_rate: 1e-3", ["write 1.0e-03 for 1e-3"]),
+    "exponent that YAML takes for text": (
+        "  learning_rate: 1.0e-3",
+        "  learning_rate: 1e-3",
+        ["write 1.0e-03 for 1e-3"],
+    ),
     "negative count": ("  dialogues: 1600", "  dialogues: -1", ["world.dialogues", "greater than or equal to 1"]),
     "share above one": ("  test: 0.15", "  test: 1.5", ["prepare.test", "less than or equal to 1"]),
     "whole number expected": ("  resamples: 1000", "  resamples: 10.5", ["evaluate.resamples"]),
@@ -29,8 +37,16 @@ CASES = {
     "unknown choice": ("  overlong: reject ", "  overlong: drop ", ["prepare.overlong", "'reject' or 'cut_prompt'"]),
     "unknown architecture": ("[causal]", "[causal, diffusion]", ["pretrain.architectures.1"]),
     "empty list": ("[causal]", "[]", ["pretrain.architectures"]),
-    "architecture without tokens": ("{causal: 7000000, seq2seq: 3000000, masked: 3000000}", "{masked: 7000000}", ["causal"]),
-    "batch that does not divide": ("  micro_batch: 16", "  micro_batch: 5", ["batch (16) must be a multiple of micro_batch (5)"]),
+    "architecture without tokens": (
+        "{causal: 7000000, seq2seq: 3000000, masked: 3000000}",
+        "{masked: 7000000}",
+        ["causal"],
+    ),
+    "batch that does not divide": (
+        "  micro_batch: 16",
+        "  micro_batch: 5",
+        ["batch (16) must be a multiple of micro_batch (5)"],
+    ),
     "heads that do not divide": ("  heads: 3", "  heads: 5", ["must be a multiple of twice heads (5)"]),
     "nothing for a knob": ("  revision: main", "  revision:", ["base.revision"]),
     "unknown format": ("format: dialogue_summary", "format: dialog", ["prepare.sources.0.format"]),

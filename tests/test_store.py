@@ -17,9 +17,8 @@ def test_a_failure_leaves_nothing_behind_and_the_last_result_in_place(tmp_path):
     out = tmp_path / "stage"
     with unfinished(out) as folder:
         (folder / "rows").write_text("old")
-    with pytest.raises(RuntimeError), unfinished(out) as folder:
-        (folder / "rows").write_text("half")
-        raise RuntimeError
+    with pytest.raises(FileNotFoundError), unfinished(out) as folder:
+        (folder / "half").write_text((folder / "nothing").read_text())
     assert (out / "rows").read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["stage"]
 

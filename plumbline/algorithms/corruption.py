@@ -5,7 +5,9 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 
-def noise_spans(length: int, noise_share: float, mean_span: float, generator: torch.Generator) -> Bool[Tensor, " length"]:
+def noise_spans(
+    length: int, noise_share: float, mean_span: float, generator: torch.Generator
+) -> Bool[Tensor, " length"]:
     """True where a token is hidden: about `noise_share` of `length` tokens in spans of `mean_span` on average.
 
     The first token is never hidden, and two hidden spans never touch. Raffel et al. (2020), section 3.1.4.

@@ -67,7 +67,7 @@ def test_what_cannot_be_is_refused_by_name(root, recipe, overrides, message):
 @pytest.mark.parametrize("content", ["- a list", "{", "text", ""])
 def test_a_recipe_that_holds_no_sections_is_refused(root, content):
     (root / "recipes/odd.yaml").write_text(content)
-    with pytest.raises(ParamsError, match="recipes/odd.yaml"):
+    with pytest.raises(ParamsError, match=r"recipes/odd\.yaml"):
         changed_params(root, "odd", [])
 
 
@@ -78,5 +78,5 @@ def test_a_name_that_git_would_not_take_is_refused(root, name):
 
 
 def test_without_git_it_says_what_to_do(root):
-    with pytest.raises(PlumblineError, match="edit params.yaml instead"), Experiment(root, "x").worktree(""):
+    with pytest.raises(PlumblineError, match=r"edit params\.yaml instead"), Experiment(root, "x").worktree(""):
         pass

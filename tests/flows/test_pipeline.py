@@ -176,7 +176,9 @@ def test_one_run_of_the_flow_is_one_parent_with_a_child_per_stage(finished):
     sidecar = json.loads((root / "artifacts/instruct.run.json").read_text())
     assert sidecar["run_id"] == children["instruct"].info.run_id
     assert [point.step for point in client.get_metric_history(sidecar["run_id"], "loss")] == [1, 2]
-    md5 = {out["path"]: out["md5"] for out in yaml.safe_load((root / "dvc.lock").read_text())["stages"]["prepare"]["outs"]}
+    md5 = {
+        out["path"]: out["md5"] for out in yaml.safe_load((root / "dvc.lock").read_text())["stages"]["prepare"]["outs"]
+    }
     assert children["instruct"].data.tags["dvc.md5.data"] == md5["artifacts/prepare"]
     assert children["pretrain@causal"].data.tags["dvc.stage"] == "pretrain@causal"
     assert len(children["instruct"].data.tags["mlflow.source.git.commit"]) == 40
@@ -188,4 +190,7 @@ def test_one_dvc_repro_is_one_parent_too(project):
     (parent,) = [run for run in parents(project) if run.info.run_name.startswith("dvc ")]
     client = MlflowClient(f"sqlite:///{project}/mlruns/mlflow.db")
     query = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
-    assert {run.info.run_name for run in client.search_runs([parent.info.experiment_id], query)} == {"instruct", "evaluate"}
+    assert {run.info.run_name for run in client.search_runs([parent.info.experiment_id], query)} == {
+        "instruct",
+        "evaluate",
+    }

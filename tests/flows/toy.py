@@ -15,7 +15,7 @@ import yaml
 
 PROJECT = Path(__file__).parents[2]
 
-STAGE = '''
+STAGE = """
 import hashlib, os, time
 from pathlib import Path
 from plumbline import params as sections
@@ -48,7 +48,7 @@ def {stage}(params: sections.{section}, *, {signature}) -> Path:
 
 if __name__ == "__main__":
     run_stage({stage})
-'''
+"""
 
 
 def make(root: Path) -> Path:

@@ -56,7 +56,9 @@ def test_a_model_that_knows_nothing_loses_the_log_of_its_vocabulary(model_folder
     model = load_model(model_folder("llama"))
     with torch.no_grad():
         model.lm_head.weight.zero_()
-    assert mean_loss(answer_losses(model, tokenizer, ROWS, batch=2)) == pytest.approx(torch.log(torch.tensor(float(len(tokenizer)))).item(), rel=1e-5)
+    assert mean_loss(answer_losses(model, tokenizer, ROWS, batch=2)) == pytest.approx(
+        torch.log(torch.tensor(float(len(tokenizer)))).item(), rel=1e-5
+    )
 
 
 def test_a_model_without_a_chat_template_gets_plain_text(tokenizer):
