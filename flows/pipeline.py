@@ -28,7 +28,7 @@ from prefect.utilities.annotations import quote
 
 from flows.experiment import Experiment, changed_params
 from flows.graph import CHATTER, StageBusy, StageFailed, Stages
-from flows.server import api
+from flows.server import api, warm
 from flows.terminal import Terminal
 from plumbline.errors import PlumblineError
 from plumbline.params import load_params
@@ -170,7 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
                     show_all_cached(stages, started)
                     print_where(report)
                     return 0
-            with api():
+            with api(), warm():
                 pipeline.with_options(flow_run_name=name)(name, chosen.recipe, chosen.overrides)
     except PlumblineError as error:
         print(error, file=sys.stderr)

@@ -1,10 +1,16 @@
-"""Prefect's API for the length of one flow, where no server is running."""
+"""What serves for the length of one flow: Prefect's API, where no server is running, and imports done in advance."""
 
+import os
 import socket
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from plumbline.stage import WARM
 
 
 @contextmanager
@@ -41,3 +47,18 @@ def api() -> Iterator[None]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+@contextmanager
+def warm() -> Iterator[None]:
+    """Start the process of plumbline.warm, and tell the stages of its socket through the environment."""
+    with tempfile.TemporaryDirectory(prefix="plumbline-") as folder:
+        address = f"{folder}/socket"
+        process = subprocess.Popen([sys.executable, "-m", "plumbline.warm", address], start_new_session=True)
+        os.environ[WARM] = address
+        try:
+            yield
+        finally:
+            del os.environ[WARM]
+            process.terminate()
+            process.wait()

@@ -3,11 +3,10 @@
 import os
 from pathlib import Path
 
+import plumbline  # noqa: F401 (turns telemetry off)
+
 DEFAULTS = {
     "PREFECT_HOME": str(Path.cwd() / ".prefect"),
-    # Telemetry. MLflow takes only the word "true".
-    "DO_NOT_TRACK": "true",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     # The terminal shows what the flow prints; Prefect's own log goes to its API, where a run's page shows it.
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
 }

@@ -13,6 +13,8 @@ from pathlib import Path
 from plumbline.errors import PlumblineError
 from plumbline.params import load_params
 
+WARM = "PLUMBLINE_WARM"  # set by a flow: the socket of the process that has the imports behind it
+
 
 def options(stage: Callable[..., Path]) -> dict[str, inspect.Parameter]:
     """The keyword-only arguments of a stage, which are its command line."""
@@ -27,6 +29,12 @@ def run_stage(stage: Callable[..., Path], arguments: list[str] | None = None) ->
     """
     if arguments is None:
         die_with_parent()
+        if WARM in os.environ:
+            from plumbline.warm import elsewhere
+
+            code = elsewhere(f"tasks.{stage.__name__}")
+            if code is not None:
+                sys.exit(code)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # removes a half-written folder
     parser = argparse.ArgumentParser(
         prog=f"python -m tasks.{stage.__name__}",

@@ -160,7 +160,6 @@ class Store:
     """One run in MLflow and its parent; lives in the recording thread."""
 
     def __init__(self, stage: str, knobs: Mapping[str, Any], began: int) -> None:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # the default tries for minutes
         from mlflow import MlflowClient
         from mlflow.entities import Param

@@ -57,6 +57,8 @@ def make(root: Path) -> Path:
     for name in ("dvc.yaml", "params.yaml", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore"):
         (root / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(PROJECT / name, root / name)
+    knobs = (root / "params.yaml").read_text()
+    (root / "params.yaml").write_text(re.sub(r"architectures: \[.*?\]", "architectures: [causal, seq2seq]", knobs))
     for name in ("plumbline", "flows"):
         shutil.copytree(PROJECT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("data/README.md", "mlruns/.gitkeep", "recipes/short.yaml", "tasks/__init__.py"):
