@@ -82,7 +82,9 @@ def pretrain(params: Pretrain, *, architecture: Architecture, world: Path, out: 
     return out
 
 
-def card(architecture: Architecture, params: Pretrain, weights: int, steps: int, held_out: float, minutes: float) -> str:
+def card(
+    architecture: Architecture, params: Pretrain, weights: int, steps: int, held_out: float, minutes: float
+) -> str:
     """The model card: what the model is, what it has read, for how long and how well."""
     objective = {
         "causal": "causal language modelling (a Llama-style decoder)",
