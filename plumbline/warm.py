@@ -80,7 +80,8 @@ def keep(connection: socket.socket, stage: int, streams: list[int]) -> None:
     for stream in [*streams, 0, 1, 2]:
         os.close(stream)
     ended = os.pidfd_open(stage)
-    ready: list[Any] = select.select([ended, connection], [], [])[0]
+    watched: list[Any] = [ended, connection]
+    ready = select.select(watched, [], [])[0]
     if ended not in ready:
         os.kill(stage, signal.SIGTERM)
         if not select.select([ended], [], [], PATIENCE)[0]:
