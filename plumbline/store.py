@@ -20,6 +20,8 @@ def unfinished(out: Path) -> Iterator[Path]:
     the temporary folder nor a half-written `out`; an `out` of an earlier run is replaced only at the end.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
+    for left in (*out.parent.glob(f".{out.name}.unfinished-*"), *out.parent.glob(f".{out.name}.old-*")):
+        shutil.rmtree(left, ignore_errors=True)  # of a process that was killed; DVC lets no two write one folder
     folder = out.parent / f".{out.name}.unfinished-{uuid.uuid4().hex[:8]}"
     folder.mkdir()
     try:
