@@ -17,8 +17,8 @@ def test_the_project_s_own_params_are_well_formed():
 
 CASES = {
     "misspelt knob": (
-        "  epochs: 1.0",
-        "  epoch: 1.0",
+        "  epochs: 1.75",
+        "  epoch: 1.75",
         ["instruct.epoch: unknown knob; did you mean epochs?", "instruct.epochs: is missing"],
     ),
     "unknown section": ("world:  ", "worlds:  ", ["worlds: unknown knob; did you mean world?", "world: is missing"]),
@@ -55,10 +55,10 @@ CASES = {
     "a list for a mapping": ("columns: {summary: summaries}", "columns: [summaries]", ["prepare.sources.0.columns"]),
     "zero learning rate": ("  learning_rate: 1.0e-3", "  learning_rate: 0.0", ["instruct.learning_rate"]),
     "not a number": ("  gradient_clip: 1.0", "  gradient_clip: .nan", ["instruct.gradient_clip"]),
-    "infinity": ("  epochs: 1.0", "  epochs: .inf", ["instruct.epochs"]),
-    "bad indentation": ("  epochs: 1.0", "     epochs: 1.0", [":"]),
+    "infinity": ("  epochs: 1.75", "  epochs: .inf", ["instruct.epochs"]),
+    "bad indentation": ("  epochs: 1.75", "     epochs: 1.75", [":"]),
     "unclosed bracket": ("[causal]", "[causal", [":"]),
-    "a tab": ("  epochs: 1.0", "\tepochs: 1.0", [":"]),
+    "a tab": ("  epochs: 1.75", "\tepochs: 1.75", [":"]),
     "code in YAML": ("  revision: main", "  revision: !!python/object/apply:os.getcwd []", [":"]),
 }
 
@@ -89,7 +89,7 @@ def test_the_line_is_that_of_the_knob(tmp_path):
 
 def test_all_problems_come_at_once(tmp_path):
     path = tmp_path / "params.yaml"
-    text = GOOD.replace("  stemmer: false", "  stemmer: maybe").replace("  epochs: 1.0", "  epochs: none")
+    text = GOOD.replace("  stemmer: false", "  stemmer: maybe").replace("  epochs: 1.75", "  epochs: none")
     path.write_text(text.replace("  dialogues: 1600", "  dialogues: 0"), encoding="utf-8")
     with pytest.raises(ParamsError) as caught:
         load_params(path)
