@@ -17,13 +17,12 @@ def base(params: Base, *, pretrained: Path, out: Path) -> Path:
 
     The weights stay where they are: a model of many gigabytes is not copied into every run.
     """
-    from plumbline.models.load import POINTER, describe, load_tokenizer, resolve, weights_folder
+    from plumbline.models.load import POINTER, describe, load_tokenizer, resolve
 
     source = resolve(params.source, params.revision, pretrained)
     with track("base", params) as run, unfinished(out) as folder:
         run.input("model", source)
         write_json(folder / POINTER, describe(source))
-        weights_folder(folder, check=False)
         run.finish(folder, vocabulary=len(load_tokenizer(folder)))
     return out
 

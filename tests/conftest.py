@@ -10,3 +10,21 @@ def own_record(tmp_path_factory):
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('record')}/mlflow.db")
         patch.delenv("DVC_STAGE", raising=False)
         yield
+
+
+class NoStore:
+    """Takes everything and keeps nothing: creating MLflow's database takes longer than all of these tests."""
+
+    run, parent = "run", None
+
+    def __init__(self, *_):
+        pass
+
+    def __getattr__(self, _):
+        return lambda *_: None
+
+
+@pytest.fixture
+def no_store(monkeypatch):
+    """For tests of what a stage makes, not of what MLflow records."""
+    monkeypatch.setattr("plumbline.tracking.Store", NoStore)

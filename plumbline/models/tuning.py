@@ -160,7 +160,8 @@ class Seq2SeqAnswerTrainer(Seq2SeqTrainer):  # type: ignore[misc]
             decoder_input_ids=shifted,
             use_cache=False,
         )
-        loss = cross_entropy(outputs.logits[labels != IGNORED], labels[labels != IGNORED], num_items_in_batch)
+        kept = labels != IGNORED
+        loss = cross_entropy(outputs.logits[kept], labels[kept], num_items_in_batch)
         return (loss, outputs) if return_outputs else loss
 
     def training_step(self, *given: Any, **named: Any) -> Any:

@@ -60,21 +60,8 @@ def known_models(monkeypatch):
     monkeypatch.setattr("plumbline.models.load.load_tokenizer", lambda folder: None)
 
 
-class NoStore:
-    """Takes everything and keeps nothing: creating MLflow's database takes longer than all of these tests."""
-
-    run, parent = "run", None
-
-    def __init__(self, *_):
-        pass
-
-    def __getattr__(self, _):
-        return lambda *_: None
-
-
 @pytest.fixture(autouse=True)
-def no_store(tmp_path, monkeypatch):
-    monkeypatch.setattr("plumbline.tracking.Store", NoStore)
+def away(tmp_path, monkeypatch, no_store):
     monkeypatch.chdir(tmp_path)
 
 

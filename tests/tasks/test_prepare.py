@@ -65,20 +65,8 @@ def encoder_decoder_base(base, tmp_path_factory):
     return folder
 
 
-class NoStore:
-    """Takes everything and keeps nothing: a run of MLflow for each test would take longer than the tests."""
-
-    run, parent = "run", None
-
-    def __init__(self, *_):
-        pass
-
-    def __getattr__(self, _):
-        return lambda *_: None
-
-
 @pytest.fixture
-def place(tmp_path, monkeypatch, base):
+def place(tmp_path, monkeypatch, base, no_store):
     """Runs `prepare` on row files in an otherwise empty folder; `place.rows` is where they lie."""
 
     class Place:
@@ -92,7 +80,6 @@ def place(tmp_path, monkeypatch, base):
         def write(self, name, rows):
             (self.rows / name).write_bytes(lines(*rows))
 
-    monkeypatch.setattr("plumbline.tracking.Store", NoStore)
     monkeypatch.chdir(tmp_path)
     Place.rows.mkdir()
     return Place()
