@@ -255,7 +255,7 @@ def page(checks: Sequence[Check], rejects: Sequence[Reject]) -> str:
         "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:75rem;padding:0 1rem}"
         "table{border-collapse:collapse;width:100%;margin:.5rem 0 2rem}"
         "td,th{border-bottom:1px solid #ccc;padding:.25rem .6rem;text-align:left;vertical-align:top;"
-        "overflow-wrap:anywhere}tr.FAILED{background:#fdd}@media(prefers-color-scheme:dark)"
+        "overflow-wrap: break-word}tr.FAILED{background:#fdd}@media(prefers-color-scheme:dark)"
         "{body{background:#181818;color:#ddd}tr.FAILED{background:#522}}</style>\n"
         f"<h1>Gates of prepare: {verdict}</h1>\n"
         + table(("", "suite", "what must hold", "columns", "expectation", "rows", "failing"), gates)
