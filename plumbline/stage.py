@@ -4,14 +4,20 @@ import argparse
 import ctypes
 import inspect
 import os
+import select
 import signal
 import sys
+import threading
 import typing
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from plumbline.errors import PlumblineError
 from plumbline.params import load_params
+
+if TYPE_CHECKING:
+    import psutil
 
 WARM = "PLUMBLINE_WARM"  # set by a flow: the socket of the process that has the imports behind it
 
@@ -29,6 +35,7 @@ def run_stage(stage: Callable[..., Path], arguments: list[str] | None = None) ->
     """
     if arguments is None:
         die_with_parent()
+        die_with_dvc()
         if WARM in os.environ:
             from plumbline.warm import elsewhere
 
@@ -69,3 +76,39 @@ def die_with_parent() -> None:
     """Have Linux send this process SIGTERM when its parent ends, even if that was killed and could not."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+def die_with_dvc() -> None:
+    """Send this process SIGTERM when the DVC process that runs it ends, even if that was killed and could not.
+
+    DVC hands a stage's command to a shell. Some shells replace themselves by the command; others stay in between,
+    outlive DVC, and keep `die_with_parent` from noticing.
+    """
+    if "DVC_STAGE" not in os.environ or not hasattr(os, "pidfd_open"):
+        return
+    for process in dvc_above()[:1]:
+        try:
+            ended = os.pidfd_open(process.pid)
+        except ProcessLookupError:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+
+        def watch(ended: int = ended) -> None:
+            select.select([ended], [], [])
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        threading.Thread(target=watch, daemon=True, name="die-with-dvc").start()
+
+
+def dvc_above() -> "list[psutil.Process]":
+    """The DVC processes that this one descends from, nearest first."""
+    import psutil
+
+    found = []
+    for process in psutil.Process().parents():
+        try:
+            if any(Path(word).name == "dvc" for word in process.cmdline()[:4]):
+                found.append(process)
+        except psutil.Error:  # a process of another user, or one that has just ended
+            continue
+    return found

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from plumbline.stage import dvc_above
 from plumbline.store import digest, write_json
 
 if TYPE_CHECKING:
@@ -283,17 +284,10 @@ def pipeline() -> tuple[str | None, str]:
     """
     if key := os.environ.get(PIPELINE):
         return key, os.environ.get(PIPELINE_NAME, key)
-    import psutil
-
-    outermost = None
-    for process in psutil.Process().parents():
-        try:
-            if any(Path(word).name == "dvc" for word in process.cmdline()[:4]):
-                outermost = process
-        except psutil.Error:  # a process of another user, or one that has just ended
-            continue
-    if outermost is None:
+    above = dvc_above()
+    if not above:
         return None, ""
+    outermost = above[-1]
     started = datetime.fromtimestamp(outermost.create_time())
     return f"dvc-{outermost.pid}-{outermost.create_time():.2f}", f"dvc {started:%Y-%m-%d %H:%M:%S}"
 

@@ -99,8 +99,9 @@ def test_a_mistake_ends_the_run_with_its_line_and_the_next_run_goes_on_from_ther
     assert outcomes(again.stdout) == dict.fromkeys(STAGES[:5], "cached") | {"instruct": "ran", "evaluate": "ran"}
 
 
+@pytest.mark.parametrize("shell", ["/bin/bash", "/bin/sh"])  # one replaces itself by the stage, one stays above it
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl_c", "kill"])
-def test_a_flow_that_is_stopped_takes_its_stages_along(project, number):
+def test_a_flow_that_is_stopped_takes_its_stages_along(project, number, shell):
     toy.set_knob(project, "epochs: ", "epochs: 1")
     command = [sys.executable, "-m", "flows.pipeline"]
     with subprocess.Popen(
