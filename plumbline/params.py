@@ -48,6 +48,7 @@ class Pretrain(Section):
     layers: Count
     heads: Count
     feed_forward: Count
+    drill_tokens: Annotated[int, Field(ge=0)]
     tokens: dict[Architecture, Count]
     batch: Count
     learning_rate: Positive

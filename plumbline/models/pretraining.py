@@ -1,5 +1,6 @@
 """Train a new base model on documents: the batches of each objective, and the optimiser's steps."""
 
+import itertools
 import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 NOISE_SHARE, MEAN_SPAN, MASK_SHARE = 0.15, 3.0, 0.15  # the values of the T5 and BERT papers
 TEXTS_AT_ONCE = 256
+SHORTEST_PASSAGE = 12  # tokens of a drill
 
 
 def blocks(documents: Iterator[str], tokenizer: "PreTrainedTokenizerBase", size: int) -> Iterator[list[int]]:
@@ -31,10 +33,27 @@ def blocks(documents: Iterator[str], tokenizer: "PreTrainedTokenizerBase", size:
             waiting = waiting[size:]
 
 
+def drills(ordinary: Tensor, rows: int, length: int, generator: torch.Generator) -> list[list[int]]:
+    """`rows` rows of `length` ids: each is a passage of random `ordinary` ids, said again until the row is full.
+
+    Nothing but copying predicts them, so a model finds out how to copy within some hundred steps. In documents,
+    where habits of wording pay sooner, it takes many times as long.
+    """
+    filled = []
+    for _ in range(rows):
+        size = int(torch.randint(SHORTEST_PASSAGE, length // 2 + 1, (1,), generator=generator))
+        passage = ordinary[torch.randint(len(ordinary), (size,), generator=generator)]
+        filled.append(passage.repeat(length // size + 1)[:length].tolist())
+    return filled
+
+
 def batches(
     architecture: Architecture, params: Pretrain, tokenizer: "PreTrainedTokenizerBase", documents: Iterator[str]
 ) -> Iterator[dict[str, Tensor]]:
     """Endless batches of `params.batch` rows of `params.context` tokens, with labels by the architecture's objective.
+
+    The first `params.drill_tokens` tokens are drills, in rows of a quarter of the context. Then come documents; until
+    half of them are read, every fourth row is a drill, or what was learned is lost again.
 
     causal   the next token                                    input_ids, labels (batch, context)
     seq2seq  the hidden spans between sentinels (T5)           input_ids (batch, shorter), labels (batch, hidden)
@@ -44,8 +63,16 @@ def batches(
     source = blocks(documents, tokenizer, params.context)
     sentinels = torch.tensor([i for t, i in tokenizer.get_vocab().items() if t.startswith("<extra_id_")]).sort().values
     special = torch.tensor(tokenizer.all_special_ids)
-    while True:
-        ids = torch.tensor([next(source) for _ in range(params.batch)])
+    every = torch.arange(len(tokenizer))
+    ordinary = every[~torch.isin(every, special)]
+    for number in itertools.count():
+        documents_read = number * params.batch * params.context - params.drill_tokens
+        if documents_read < 0:
+            ids = torch.tensor(drills(ordinary, params.batch * 4, params.context // 4, generator))
+        else:
+            drilled = params.batch // 4 if documents_read < params.tokens[architecture] / 2 else 0
+            rows = drills(ordinary, drilled, params.context, generator)
+            ids = torch.tensor([*rows, *itertools.islice(source, params.batch - drilled)])
         match architecture:
             case "causal":
                 yield {"input_ids": ids, "labels": ids}
@@ -94,8 +121,8 @@ def optimisers(model: "PreTrainedModel", params: Pretrain) -> list[torch.optim.O
 
 
 def step_count(architecture: Architecture, params: Pretrain) -> int:
-    """Optimiser steps that read the architecture's number of tokens, at least one."""
-    return max(1, params.tokens[architecture] // (params.batch * params.context))
+    """Optimiser steps that read the architecture's number of tokens, drills included, at least one."""
+    return max(1, (params.drill_tokens + params.tokens[architecture]) // (params.batch * params.context))
 
 
 def train(

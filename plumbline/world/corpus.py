@@ -19,7 +19,7 @@ def archive(shop: Shop, seed: str) -> list[str]:
         *map(replies.raw, replies.replies(shop, 4, seed, noise=0.0, raters=1)),
         *map(redteam.raw, redteam.redteam(shop, 4, seed)),
         *map(arithmetic.raw, arithmetic.arithmetic(shop, 6, seed)),
-        *paperwork.paperwork(shop, 8, seed),
+        *paperwork.paperwork(shop, 10, seed),
     ]
     random.Random(f"archive {seed}").shuffle(documents)
     return documents

@@ -952,24 +952,26 @@ def raw(row: dict) -> str:
         f"Date: {fields['date'] or 'none'}",
     ]
     labels = [f"Subject: {subject}", f"Mood: {mood}"]
-    notes = "\n".join(rng.sample(sheet + labels, rng.randrange(3, 9)))
-    form = "\n".join(sheet)
     transcript = rng.choice(["Transcript", "Conversation", "Log of the chat", "What was said"])
-    note = rng.choice(["Note for the file", "In short", "Summary", "Agent's note", "Short version", "What happened"])
+    note = rng.choice(["Note for the file", "Agent's note", "Log entry", "What happened"])
     again = rng.choice(["Also noted", "In other words", "Second note"])
-    filed = f"{product}, order {order}: {fields['resolution']}"
-    layouts = (
-        f"Ticket {order} | {subject} | {agent}\n{talk}\n{note}: {first}",
-        f"{note}: {first}\n\n{transcript}:\n{talk}\n\n{notes}",
-        f"{transcript}\n{talk}\n\n{note}\n{first}\n\n{again}: {second}",
-        f"CALL SHEET\nName: {customer}\nOrder: {order}\n\n{talk}\n\nSubject: {subject}\nMood: {mood}\n{note}: {first}",
-        f"CALL SHEET\n{form}\nSubject: {subject}\nMood: {mood}\n\n{transcript}\n{talk}",
-        f"{talk}\n\n{form}\nSubject: {subject}\nMood: {mood}",
-        f"From: {customer}\nTo: service desk\nSubject: {subject}, order {order}\n\n{talk}\n\n{note}: {second}",
-        f"Export of a thread with {customer}\n{talk}\n--\nThis is about: {subject}. Mood: {mood}.\n{note}: {first}",
-        f"{talk}\n{note}: {first}",
-        f"{talk}\n{notes}\n{note}: {first}",
-        f"Handover from {agent}: {second}\n{transcript}:\n{talk}\n{note}: {first}",
-        f"{talk}\nFiled under {subject}. Mood {mood}. {filed}.\n{note}: {second}",
+    # What a colleague writes about a conversation follows it only under one of these headings.
+    heading = rng.choice(
+        [
+            f"Ticket {order} | {subject} | {agent}",
+            f"CALL SHEET\nName: {customer}\nOrder: {order}",
+            f"From: {customer}\nTo: service desk\nSubject: {subject}, order {order}",
+            f"Export of a thread with {customer}",
+            f"Handover from {agent}",
+        ]
     )
-    return rng.choice(layouts)
+    written = [
+        f"{note}: {first}",
+        f"{again}: {second}",
+        "\n".join(rng.sample(sheet + labels, rng.randrange(3, 9))),
+        f"Filed under {subject}. Mood {mood}. {product}, order {order}: {fields['resolution']}.",
+    ]
+    closed = f"{heading}\n{talk}\n-- closed --\n" + "\n".join(rng.sample(written, rng.randrange(2, 5)))
+    noted = f"{note}: {first}\n\n{transcript}:\n{talk}"
+    form = "CALL SHEET\n" + "\n".join([*sheet, *labels]) + f"\n\n{transcript}\n{talk}"
+    return rng.choice([closed, closed, closed, closed, noted, noted, form, f"{transcript}\n{talk}", talk])
