@@ -90,9 +90,11 @@ def parse_override(override: str) -> dict[str, Any]:
 
 
 def merge(knobs: Any, changes: dict[str, Any]) -> None:
-    """Put `changes` into `knobs`, section by section; a list takes the place of the one before."""
+    """Put `changes` into `knobs`, section by section; a list takes the place of the one before, null takes one out."""
     for name, value in changes.items():
-        if isinstance(value, dict) and isinstance(knobs.get(name), dict):
+        if value is None:
+            knobs.pop(name, None)
+        elif isinstance(value, dict) and isinstance(knobs.get(name), dict):
             merge(knobs[name], value)
         else:
             knobs[name] = value

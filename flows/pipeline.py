@@ -35,7 +35,7 @@ from plumbline.params import load_params
 
 PHASES = {
     "data": ["world", "pretrain", "base", "prepare"],
-    "tuning": ["instruct"],
+    "tuning": ["instruct", "adapt"],
     "evaluation": ["evaluate"],
 }
 
@@ -58,12 +58,13 @@ def run_one(stage: str, stages: Stages, terminal: Terminal, environment: dict[st
         if not CHATTER.match(text):
             terminal.line(stage, text)
 
-    started = time.monotonic()
-    try:
-        ran = stages.run(stage, on_line, environment)
-    except StageFailed:
-        terminal.ended(stage, "stopped" if stages.stopped else "failed", time.monotonic() - started)
-        raise
+    with stages.turn(stage):
+        started = time.monotonic()
+        try:
+            ran = stages.run(stage, on_line, environment)
+        except StageFailed:
+            terminal.ended(stage, "stopped" if stages.stopped else "failed", time.monotonic() - started)
+            raise
     if not ran:
         terminal.ended(stage, "cached")
         return Completed(name="Cached", message="results of an earlier run restored")

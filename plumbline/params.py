@@ -137,9 +137,10 @@ class Prepare(Section):
         return self
 
 
-class Instruct(Section):
+class Training(Section):
+    """The knobs that every fine-tuning shares."""
+
     seed: int
-    tasks: list[str]
     epochs: Positive
     batch: Count
     micro_batch: Count
@@ -151,10 +152,59 @@ class Instruct(Section):
     gradient_checkpointing: bool
 
     @model_validator(mode="after")
-    def micro_batches_divide_the_batch(self) -> "Instruct":
+    def micro_batches_divide_the_batch(self) -> "Training":
         if self.batch % self.micro_batch:
             raise ValueError(f"batch ({self.batch}) must be a multiple of micro_batch ({self.micro_batch})")
         return self
+
+
+class Instruct(Training):
+    tasks: list[str]
+
+
+class Adapter(Section):
+    """What every kind of adapter says. `epochs` and `learning_rate`, where they stand, are its own."""
+
+    tasks: list[str] = Field(min_length=1)
+    start: Literal["base", "instruct"]
+    epochs: Positive | None = None
+    learning_rate: Positive | None = None
+
+
+class Lora(Adapter):
+    kind: Literal["lora"]
+    rank: Count
+    alpha: Count
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
+    targets: Literal["attention", "attention+mlp"]
+
+
+class Prompt(Adapter):
+    kind: Literal["prompt"]
+    tokens: Count
+    init: Annotated[str, Field(min_length=1)]
+
+
+class Full(Adapter):
+    kind: Literal["full"]
+
+
+AdapterName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class Adapt(Training):
+    adapters: dict[AdapterName, Annotated[Lora | Prompt | Full, Field(discriminator="kind")]] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def names_are_not_those_of_other_models(self) -> "Adapt":
+        if taken := [name for name in self.adapters if name in ("base", "instruct")]:
+            raise ValueError(f"an adapter cannot be called {taken[0]}, as a model that it is compared with is")
+        return self
+
+    def training(self, name: str) -> "Adapt":
+        """The knobs of training with the adapter's own in place of the shared ones."""
+        own = self.adapters[name].model_dump(include={"epochs", "learning_rate"}, exclude_none=True)
+        return self.model_copy(update=own)
 
 
 class Evaluate(Section):
@@ -165,6 +215,7 @@ class Evaluate(Section):
     stemmer: bool
     resamples: Annotated[int, Field(ge=100)]
     samples: Count
+    forgetting_rows: Count
 
 
 class Params(Section):
@@ -175,6 +226,7 @@ class Params(Section):
     base: Base
     prepare: Prepare
     instruct: Instruct
+    adapt: Adapt
     evaluate: Evaluate
 
 
@@ -210,16 +262,23 @@ def load_params(path: Path) -> Params:
 
 def describe(problem: Any, tree: yaml.Node, path: Path) -> str:
     """One line for one of pydantic's problems: file, line, knob, what is wrong, what to do."""
-    location = [str(part) for part in problem["loc"]]
+    place = [str(part) for part in problem["loc"]]
+    location = without_kind(place)
     knob = ".".join(location) or "params"
     line = line_of(tree, location)
     match problem["type"]:
         case "extra_forbidden":
-            near = difflib.get_close_matches(location[-1], known_knobs(location[:-1]), n=1)
+            near = difflib.get_close_matches(location[-1], known_knobs(place[:-1]), n=1)
             hint = f"did you mean {near[0]}?" if near else "remove it"
             text = f"unknown knob; {hint}"
         case "missing":
             text = "is missing; add it (docs/stages.md explains it)"
+        case "union_tag_not_found":
+            text = "kind is missing; write lora, prompt or full"
+        case "union_tag_invalid":
+            text = f"kind {problem['ctx']['tag']!r} is unknown; write lora, prompt or full"
+        case "string_pattern_mismatch":
+            text = f"{problem['input']!r} is no name; use small letters, digits and _, a letter first"
         case "value_error":
             text = str(problem["ctx"]["error"])
         case "float_type" if isinstance(problem["input"], str) and is_number(problem["input"]):
@@ -227,6 +286,13 @@ def describe(problem: Any, tree: yaml.Node, path: Path) -> str:
         case _:
             text = f"{problem['msg'].lower()}, not {problem['input']!r}"
     return f"{path}:{line}: {knob}: {text}"
+
+
+def without_kind(location: list[str]) -> list[str]:
+    """A location without the kind of adapter that pydantic puts behind the adapter's name."""
+    if location[:2] == ["adapt", "adapters"]:
+        return [part for depth, part in enumerate(location) if depth != 3]
+    return location
 
 
 def is_number(text: str) -> bool:
@@ -238,15 +304,22 @@ def is_number(text: str) -> bool:
 
 
 def known_knobs(location: list[str]) -> list[str]:
-    """The names of the knobs of the section at `location`."""
-    model: Any = Params
+    """The names of the knobs of the section at pydantic's `location`."""
+    models: list[type[Section]] = [Params]  # type: ignore[list-item]
     for part in location:
-        if part.isdigit() or model is None:
-            continue
-        field = model.model_fields.get(part)
-        kinds = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
-        model = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section)), None)
-    return list(model.model_fields) if model else []
+        fields = [model.model_fields[part] for model in models if part in model.model_fields]
+        if fields:
+            models = [section for field in fields for section in sections_in(field.annotation)]
+        else:  # a number, a name, or the kind that chooses one of several sections
+            models = [model for model in models if model.__name__.lower() == part] or models
+    return [name for model in models for name in model.model_fields]
+
+
+def sections_in(annotation: Any) -> list[type[Section]]:
+    """The sections that a type is made of."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    return [section for part in getattr(annotation, "__args__", ()) for section in sections_in(part)]
 
 
 def line_of(node: yaml.Node | None, location: list[str]) -> int:

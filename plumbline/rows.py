@@ -1,7 +1,7 @@
 """The rows that travel between stages as JSON lines, and the one way to read and write them."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -93,6 +93,18 @@ def iterate_rows(path: Path, row_type: type[RowType]) -> Iterator[RowType]:
                 first = error.errors()[0]
                 field = ".".join(str(part) for part in first["loc"]) or "row"
                 raise DataError(f"{path}:{number}: {field}: {first['msg']}") from None
+
+
+def of_tasks(path: Path, tasks: Sequence[str], knob: str) -> list[Example]:
+    """The examples of `tasks` in a file, or all when none is named; DataError when there are none, naming the knob."""
+    rows = read_rows(path, Example)
+    known = sorted({row.task for row in rows})
+    if missing := sorted(set(tasks) - set(known)):
+        raise DataError(f"{path}: no rows of task {missing[0]} ({knob}); it has {', '.join(known) or 'no rows'}")
+    kept = [row for row in rows if not tasks or row.task in tasks]
+    if not kept:
+        raise DataError(f"{path}: no rows; raise its share of the splits in params.yaml, or add rows")
+    return kept
 
 
 def write_rows(path: Path, rows: Iterable[Row | dict[str, Any]]) -> int:

@@ -97,7 +97,7 @@ class Run:
         """
         if not (folder / "metrics.json").exists():
             write_json(folder / "metrics.json", metrics)
-        self.sidecar = sidecar_of(folder)
+        self.sidecar = sidecar_of(folder, self.stage)
         numbers = {name: float(value) for name, value in flatten(metrics).items() if isinstance(value, int | float)}
         self._later(lambda: self._known.results(self.stage, numbers))
         self._drain()  # the files that artifact() and model() copy are still where they were
@@ -237,10 +237,15 @@ class Store:
             self.client.log_batch(run, metrics=metrics[start : start + BATCH])
 
 
-def sidecar_of(folder: Path) -> Path:
-    """Where the sidecar of a stage's folder stands: beside it, also while the folder has its temporary name."""
+def sidecar_of(folder: Path, stage: str) -> Path:
+    """Where the sidecar of a stage's folder stands: beside it, also while the folder has its temporary name.
+
+    That of a variant stands beside the folder of all variants, which a later stage may read as a whole.
+    """
     name = re.sub(r"^\.(.+)\.unfinished-\w+$", r"\1", folder.name)
-    return folder.parent / f"{name}.run.json"
+    if folder.parent.name == stage:
+        return folder.parent.with_name(f"{stage}.{name}.run.json")
+    return folder.with_name(f"{name}.run.json")
 
 
 def stage_name(stage: str) -> str:

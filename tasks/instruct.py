@@ -10,10 +10,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from plumbline.errors import DataError
 from plumbline.params import Instruct
 from plumbline.progress import Progress
-from plumbline.rows import Example, read_rows
+from plumbline.rows import of_tasks
 from plumbline.stage import run_stage
 from plumbline.store import need, unfinished
 from plumbline.tracking import track
@@ -24,8 +23,9 @@ CURVES = ("step", "loss", "learning_rate", "validation_loss")
 def instruct(params: Instruct, *, base: Path, data: Path, out: Path) -> Path:
     """Fine-tune all weights on the answers of the training rows, prompts masked."""
     need(data, "train.jsonl", "validation.jsonl", stage="prepare")
-    train = chosen(read_rows(data / "train.jsonl", Example), params.tasks, data / "train.jsonl")
-    validation = chosen(read_rows(data / "validation.jsonl", Example), params.tasks, data / "validation.jsonl")
+    train, validation = (
+        of_tasks(data / f"{split}.jsonl", params.tasks, "instruct.tasks") for split in ("train", "validation")
+    )
 
     from plumbline.models.load import load_model, load_tokenizer
     from plumbline.models.tuning import step_count, tune
@@ -64,19 +64,6 @@ def instruct(params: Instruct, *, base: Path, data: Path, out: Path) -> Path:
             validation_loss=validations[-1],
         )
     return out
-
-
-def chosen(rows: list[Example], tasks: list[str], file: Path) -> list[Example]:
-    """The rows of `tasks`, or all rows when none is named."""
-    known = sorted({row.task for row in rows})
-    if missing := sorted(set(tasks) - set(known)):
-        raise DataError(
-            f"{file}: no rows of task {missing[0]} (instruct.tasks); it has {', '.join(known) or 'no rows'}"
-        )
-    kept = [row for row in rows if not tasks or row.task in tasks]
-    if not kept:
-        raise DataError(f"{file}: no rows; raise its share of the splits in params.yaml, or add rows")
-    return kept
 
 
 if __name__ == "__main__":

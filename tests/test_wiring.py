@@ -15,7 +15,7 @@ from plumbline.stage import options
 
 PROJECT = Path(__file__).parents[1]
 DVC = yaml.safe_load((PROJECT / "dvc.yaml").read_text(encoding="utf-8"))
-STAGES = DVC["stages"]
+STAGES = {stage: spec.get("do", spec) for stage, spec in DVC["stages"].items()}
 
 # Read through rules that would be circular or ruinous as dependencies; dvc.yaml says why at the stage.
 ORDER_FREE = {"pretrain"}
@@ -71,9 +71,15 @@ def test_a_stage_has_one_name_in_params_tasks_and_docs(stage):
     assert stage in Params.model_fields
     assert Params.model_fields[stage].annotation.__name__ == stage.capitalize()
     assert function_of(stage).__name__ == stage
-    assert STAGES[stage]["params"] == [stage]
+    assert {knob.partition(".")[0] for knob in STAGES[stage]["params"]} == {stage}
     headings = (PROJECT / "docs/stages.md").read_text(encoding="utf-8")
     assert re.search(rf"^#+ .*\b{stage}\b", headings, re.MULTILINE), f"docs/stages.md has no heading for {stage}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_every_knob_of_its_section_and_a_variant_on_its_own_alone(stage):
+    each = [knob.removeprefix(f"{stage}.").partition(".")[0] for knob in STAGES[stage]["params"]]
+    assert each == [stage] or sorted(each) == sorted(Params.model_fields[stage].annotation.model_fields)
 
 
 def test_every_section_and_every_file_of_tasks_is_a_stage():
@@ -101,7 +107,7 @@ def covers_no_code(dependency):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_output_has_its_sidecar_and_nothing_reads_it(stage):
-    sidecar = f"{command_of(stage)['out']}.run.json"
+    sidecar = f"{command_of(stage)['out'].replace(f'/{stage}/', f'/{stage}.')}.run.json"
     assert sidecar in outs_of(stage) or stage in ORDER_FREE
     assert all(sidecar not in spec.get("deps", []) for spec in STAGES.values())
 

@@ -1,7 +1,8 @@
 """From text to ids: how a prompt is rendered, where the answer begins, and what a model's loss on it is."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Protocol
 
 from plumbline.rows import Example
 
@@ -11,6 +12,14 @@ if TYPE_CHECKING:
 IGNORED = -100  # the label that PyTorch's cross entropy and transformers leave out
 
 Encoded = dict[str, list[int]]  # input_ids and labels of one row, not padded
+
+
+class Chosen(Protocol):
+    """Which adapter answers each row. What plumbline.models.adapters makes fits, and need not be imported here."""
+
+    def prefixed(self, prompts: Sequence[Sequence[int]]) -> list[list[int]]: ...
+
+    def batch(self, rows: Sequence[int]) -> AbstractContextManager[None]: ...
 
 
 def render_prompt(tokenizer: "PreTrainedTokenizerBase", messages: list[dict[str, str]]) -> str:
@@ -41,7 +50,9 @@ def count_tokens(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> 
     return [len(ids) for ids in token_ids(tokenizer, texts)]
 
 
-def encode(tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Example], encoder_decoder: bool) -> list[Encoded]:
+def encode(
+    tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Example], encoder_decoder: bool, adapters: Chosen | None = None
+) -> list[Encoded]:
     """input_ids and labels of each row; labels are IGNORED wherever nothing is learned.
 
     Decoder-only: prompt and answer in one sequence, labels on the answer and its end token only.
@@ -49,6 +60,8 @@ def encode(tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Example], encode
     Both parts are tokenised apart, so that training sees the very prompt ids that generation starts from.
     """
     prompts = token_ids(tokenizer, [row.prompt for row in rows])
+    if adapters:
+        prompts = adapters.prefixed(prompts)
     answers = answer_ids(tokenizer, [row.answer for row in rows])
     if encoder_decoder:
         return [{"input_ids": prompt, "labels": answer} for prompt, answer in zip(prompts, answers, strict=True)]
@@ -59,7 +72,12 @@ def encode(tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Example], encode
 
 
 def answer_losses(
-    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Example], *, batch: int
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    rows: Sequence[Example],
+    *,
+    batch: int,
+    adapters: Chosen | None = None,
 ) -> list[tuple[float, int]]:
     """Of each row, the sum of -log p over its answer's tokens (end token included), in nats, and how many they are.
 
@@ -70,7 +88,7 @@ def answer_losses(
     from plumbline.models.collate import collate
 
     encoder_decoder = model.config.is_encoder_decoder
-    encoded = encode(tokenizer, rows, encoder_decoder)
+    encoded = encode(tokenizer, rows, encoder_decoder, adapters)
     order = sorted(range(len(encoded)), key=lambda index: (len(encoded[index]["input_ids"]), index))
     losses = [(0.0, 0)] * len(encoded)
     was_training = model.training
@@ -81,11 +99,12 @@ def answer_losses(
             inputs = collate([encoded[index] for index in chosen], tokenizer.pad_token_id)
             inputs = {name: tensor.to(model.device) for name, tensor in inputs.items()}
             labels = inputs.pop("labels")
-            if encoder_decoder:
-                shifted = model.prepare_decoder_input_ids_from_labels(labels)
-                logits = model(**inputs, decoder_input_ids=shifted).logits
-            else:
-                logits, labels = model(**inputs).logits[:, :-1], labels[:, 1:]
+            with adapters.batch(chosen) if adapters else nullcontext():
+                if encoder_decoder:
+                    shifted = model.prepare_decoder_input_ids_from_labels(labels)
+                    logits = model(**inputs, decoder_input_ids=shifted).logits
+                else:
+                    logits, labels = model(**inputs).logits[:, :-1], labels[:, 1:]
             kept = labels != IGNORED
             nats = torch.zeros(labels.shape, device=labels.device)
             nats[kept] = torch.nn.functional.cross_entropy(logits[kept].float(), labels[kept], reduction="none")

@@ -1,9 +1,10 @@
 """Answers of a model to many prompts: greedy, in batches of similar length."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from plumbline.models.encode import token_ids
+from plumbline.models.encode import Chosen, token_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -17,11 +18,14 @@ def generate(
     batch: int,
     max_new_tokens: int,
     on_progress: Callable[[int, int], None] | None = None,
+    adapters: Chosen | None = None,
 ) -> list[str]:
     """The greedy answer to each prompt, without special tokens, at most `max_new_tokens` tokens long.
 
-    Prompts of similar length share a batch and are padded on the left, so padding costs little and, by the
-    attention mask, changes nothing. `on_progress(done, all)` is called after every batch.
+    Prompts of similar length share a batch and are padded, so that padding costs little and, by the attention mask,
+    changes nothing: on the left, where the answer must follow; on the right of an encoder's input, whose positions
+    may be counted from there. `on_progress(done, all)` is called after every batch. Rows of different `adapters` share
+    batches as they come.
     """
     import torch
     from transformers import GenerationConfig
@@ -36,15 +40,18 @@ def generate(
         decoder_start_token_id=getattr(model.config, "decoder_start_token_id", None),
     )
     ids = token_ids(tokenizer, prompts)
+    if adapters:
+        ids = adapters.prefixed(ids)
     order = sorted(range(len(ids)), key=lambda index: (len(ids[index]), index))
     answers = [""] * len(ids)
+    left = not model.config.is_encoder_decoder
     model.eval()
     for start in range(0, len(order), batch):
         chosen = order[start : start + batch]
         rows = [ids[index] for index in chosen]
-        source = padded(rows, tokenizer.pad_token_id, left=True).to(model.device)
-        mask = attention(rows, left=True).to(model.device)
-        with torch.inference_mode():
+        source = padded(rows, tokenizer.pad_token_id, left=left).to(model.device)
+        mask = attention(rows, left=left).to(model.device)
+        with torch.inference_mode(), adapters.batch(chosen) if adapters else nullcontext():
             output = model.generate(input_ids=source, attention_mask=mask, generation_config=settings)
         if not model.config.is_encoder_decoder:
             output = output[:, source.shape[1] :]

@@ -103,6 +103,14 @@ def weights_folder(folder: Path, *, check: bool) -> Path:
     return target
 
 
+def weight_digests(folder: Path) -> dict[str, str]:
+    """The digest of each file of weights of a base or model folder; of a base, those that `load_model` holds it to."""
+    if (folder / POINTER).exists():
+        digests: dict[str, str] = read_json(folder / POINTER)["weights"]
+        return digests
+    return {file.name: digest(file) for file in weight_files(folder)}
+
+
 def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     """The tokenizer of a base or model folder, padding on the left, with a pad token of its own."""
     from transformers import AutoTokenizer

@@ -16,8 +16,8 @@ from transformers.trainer_utils import set_seed
 
 from plumbline.errors import DivergenceError
 from plumbline.models.collate import collate
-from plumbline.models.encode import IGNORED, answer_losses, encode, mean_loss
-from plumbline.params import Instruct
+from plumbline.models.encode import IGNORED, Chosen, answer_losses, encode, mean_loss
+from plumbline.params import Training
 from plumbline.rows import Example
 
 if TYPE_CHECKING:
@@ -34,10 +34,11 @@ def tune(
     tokenizer: PreTrainedTokenizerBase,
     train: Sequence[Example],
     validation: Sequence[Example],
-    params: Instruct,
+    params: Training,
     report: Report,
+    adapters: Chosen | None = None,
 ) -> None:
-    """Fine-tune every weight of `model`, in place, on the answers of `train`.
+    """Fine-tune every weight of `model` that is not frozen, in place, on the answers of `train`.
 
     `report(step, values)` gets loss (nats per answer token, mean over the steps since the last report),
     learning_rate, tokens (of prompts and answers, so far) and, now and then, validation_loss.
@@ -45,7 +46,7 @@ def tune(
     Raises DivergenceError at the first loss that is not a finite number.
     """
     set_seed(params.seed)
-    rows = encode(tokenizer, train, model.config.is_encoder_decoder)
+    rows = encode(tokenizer, train, model.config.is_encoder_decoder, adapters)
     dataset = as_dataset(rows)
     lengths = sum(len(row["input_ids"]) for row in rows)
     if model.config.is_encoder_decoder:
@@ -53,7 +54,9 @@ def tune(
     steps = step_count(params, len(rows))
     callback = Curves(
         report=report,
-        validate=lambda: mean_loss(answer_losses(model, tokenizer, validation, batch=params.micro_batch)),
+        validate=lambda: mean_loss(
+            answer_losses(model, tokenizer, validation, batch=params.micro_batch, adapters=adapters)
+        ),
         every=max(1, steps // VALIDATIONS),
         tokens_per_step=lengths / len(rows) * params.batch,
     )
@@ -77,12 +80,12 @@ def tune(
     model.eval()
 
 
-def step_count(params: Instruct, rows: int) -> int:
+def step_count(params: Training, rows: int) -> int:
     """Optimiser steps of a run over `rows` rows, at least one."""
     return max(1, round(params.epochs * -(-rows // params.batch)))
 
 
-def settings(params: Instruct, steps: int, folder: str) -> dict[str, Any]:
+def settings(params: Training, steps: int, folder: str) -> dict[str, Any]:
     """What both trainers are told. Their own defaults hide a loss that is not a number, and save as they like."""
     return {
         "output_dir": folder,

@@ -37,6 +37,12 @@ def test_a_list_takes_the_place_of_the_one_before(root):
     assert knobs["instruct"]["tasks"] == ["answer"]
 
 
+def test_null_takes_a_knob_out(root):
+    (root / "recipes/other.yaml").write_text("adapt: {adapters: {rewrite: null, sentiment: null}}\n")
+    knobs = yaml.safe_load(changed_params(root, "other", []))
+    assert list(knobs["adapt"]["adapters"]) == ["summarise"]
+
+
 def test_the_comments_of_params_stay_and_the_file_itself_is_not_touched(root):
     before = (root / "params.yaml").read_text()
     text = changed_params(root, None, ["instruct.learning_rate=1.0e-5"])

@@ -16,7 +16,8 @@ from mlflow import MlflowClient
 
 from tests.flows import toy
 
-STAGES = ["world", "pretrain@causal", "pretrain@seq2seq", "base", "prepare", "instruct", "evaluate"]
+ADAPTERS = ["adapt@summarise", "adapt@rewrite", "adapt@sentiment"]
+STAGES = ["world", "pretrain@causal", "pretrain@seq2seq", "base", "prepare", "instruct", *ADAPTERS, "evaluate"]
 UP_TO_DATE = "Data and pipelines are up to date."
 
 
@@ -73,13 +74,22 @@ def test_a_second_run_runs_nothing_and_shows_every_stage_as_cached(project):
 
 
 def test_after_dvc_the_flow_finds_nothing_to_do_and_one_knob_reruns_just_what_depends_on_it(project):
-    toy.set_knob(project, "epochs: ", "epochs: 1")
+    toy.set_knob(project, "epochs: 1.75", "epochs: 11.75")
     printed = toy.dvc(project, "repro")
     assert [line for line in printed.splitlines() if line.startswith("Running stage")] == [
         "Running stage 'instruct':",
         "Running stage 'evaluate':",
     ]
     assert outcomes(toy.flow(project).stdout) == dict.fromkeys(STAGES, "cached")
+
+
+def test_a_knob_of_one_adapter_reruns_that_adapter_alone(project):
+    toy.set_knob(project, "epochs: 6.0", "epochs: 7.0")
+    printed = toy.dvc(project, "repro")
+    assert [line for line in printed.splitlines() if line.startswith("Running stage")] == [
+        "Running stage 'adapt@sentiment':",
+        "Running stage 'evaluate':",
+    ]
 
 
 def test_a_mistake_ends_the_run_with_its_line_and_the_next_run_goes_on_from_there(project):
@@ -90,19 +100,20 @@ def test_a_mistake_ends_the_run_with_its_line_and_the_next_run_goes_on_from_ther
     assert len(done.stderr.splitlines()) == 1 and "instruct" in done.stderr
     assert "Traceback" not in done.stdout
     expected = dict.fromkeys(STAGES[:4], "cached") | {"prepare": "ran", "instruct": "failed", "evaluate": "not run"}
+    expected |= dict.fromkeys(ADAPTERS, "ran")  # they start from the base, and go on
     assert outcomes(done.stdout) == expected
     assert [path for path in (project / "artifacts").iterdir() if path.name.startswith(".")] == []
     assert not (project / "artifacts/instruct").exists()
     states = task_runs(project)
     assert (states["world"], states["prepare"], states["instruct"]) == ("Cached", "Completed", "Failed")
     again = toy.flow(project)
-    assert outcomes(again.stdout) == dict.fromkeys(STAGES[:5], "cached") | {"instruct": "ran", "evaluate": "ran"}
+    assert outcomes(again.stdout) == dict.fromkeys(STAGES, "cached") | {"instruct": "ran", "evaluate": "ran"}
 
 
 @pytest.mark.parametrize("shell", ["/bin/bash", "/bin/sh"])  # one replaces itself by the stage, one stays above it
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl_c", "kill"])
 def test_a_flow_that_is_stopped_takes_its_stages_along(project, number, shell):
-    toy.set_knob(project, "epochs: ", "epochs: 1")
+    toy.set_knob(project, "epochs: 1.75", "epochs: 11.75")
     command = [sys.executable, "-m", "flows.pipeline"]
     with subprocess.Popen(
         command,
@@ -138,7 +149,7 @@ def test_other_knobs_leave_the_workspace_alone_and_end_as_an_experiment(project)
     toy.commit(project)
     done = toy.flow(project, "--recipe", "short", "-S", "evaluate.seed=6", "--name", "six")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert outcomes(done.stdout) == dict.fromkeys(STAGES[:5], "cached") | {"instruct": "ran", "evaluate": "ran"}
+    assert outcomes(done.stdout) == dict.fromkeys(STAGES, "cached") | {"instruct": "ran", "evaluate": "ran"}
     assert toy.git(project, "status", "--porcelain") == ""
     assert toy.dvc(project, "status").strip() == UP_TO_DATE
     assert toy.git(project, "worktree", "list").count("\n") == 1
@@ -187,7 +198,7 @@ def test_one_run_of_the_flow_is_one_parent_with_a_child_per_stage(finished):
 
 
 def test_one_dvc_repro_is_one_parent_too(project):
-    toy.set_knob(project, "epochs: ", "epochs: 1")
+    toy.set_knob(project, "epochs: 1.75", "epochs: 11.75")
     toy.dvc(project, "repro")
     (parent,) = [run for run in parents(project) if run.info.run_name.startswith("dvc ")]
     client = MlflowClient(f"sqlite:///{project}/mlruns/mlflow.db")

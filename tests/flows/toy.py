@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 
 PROJECT = Path(__file__).parents[2]
+WORDS = ("architecture", "adapter")  # options that are no folders
 
 STAGE = """
 import hashlib, os, time
@@ -67,8 +68,8 @@ def make(root: Path) -> Path:
     (root / "recipes/short.yaml").write_text("instruct: {epochs: 0.5}\n")
     for stage, spec in yaml.safe_load((root / "dvc.yaml").read_text())["stages"].items():
         names = re.findall(r"--(\w+)", spec["cmd"] if "cmd" in spec else spec["do"]["cmd"])
-        signature = ", ".join(f"{name}: {'str' if name == 'architecture' else 'Path'}" for name in names)
-        inputs = ", ".join(f"{name}={name}" for name in names if name not in ("architecture", "out"))
+        signature = ", ".join(f"{name}: {'str' if name in WORDS else 'Path'}" for name in names)
+        inputs = ", ".join(f"{name}={name}" for name in names if name not in (*WORDS, "out"))
         text = STAGE.format(stage=stage, section=stage.capitalize(), signature=signature, inputs=inputs)
         (root / f"tasks/{stage}.py").write_text(text)
     git(root, "init", "--quiet", "--initial-branch=main")

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from plumbline.errors import ArtifactError
-from plumbline.params import load_params
+from plumbline.params import Full, load_params
 from plumbline.store import digest
+from tasks.adapt import adapt
 from tasks.base import base
 from tasks.evaluate import evaluate
 from tasks.instruct import instruct
@@ -27,6 +28,11 @@ SMALL = {
                  "tokens": {"causal": 2048, "seq2seq": 2048, "masked": 2048}},
     "prepare": {"max_tokens": 512, "test": 0.3, "validation": 0.1},
     "instruct": {"epochs": 0.2},
+    "adapt": {
+        "epochs": 0.1,
+        "adapters": {name: each.model_copy(update={"epochs": None}) for name, each in PARAMS.adapt.adapters.items()}
+        | {"whole": Full(kind="full", tasks=["rewrite"], start="instruct")},
+    },
     "evaluate": {"rows_per_task": 2, "max_new_tokens": 4, "resamples": 100, "samples": 2},
 }  # fmt: skip
 
@@ -60,8 +66,15 @@ STAGES = {
     "base": (base, ["pretrained"]),
     "prepare": (prepare, ["base", "world", "rows"]),
     "instruct": (instruct, ["base", "data"]),
+    "adapt-summarise": (adapt, ["start", "data"]),
+    "adapt-sentiment": (adapt, ["start", "data"]),
+    "adapt-whole": (adapt, ["start", "data"]),
     "evaluate": (evaluate, ["base", "data", "instruct"]),
 }
+
+
+def start_of(adapter: str) -> str:
+    return SMALL["adapt"]["adapters"][adapter].start
 
 
 @pytest.fixture
@@ -70,10 +83,10 @@ def call(places, tmp_path, monkeypatch):
 
     def run(stage: str, out: Path, **replaced: Path) -> Path:
         function, needs = STAGES[stage]
-        name, _, architecture = stage.partition("-")
-        given = {need: places[need] for need in needs} | replaced
-        if architecture:
-            given["architecture"] = architecture
+        name, _, variant = stage.partition("-")
+        given = {need: places[start_of(variant) if need == "start" else need] for need in needs} | replaced
+        if variant:
+            given["architecture" if name == "pretrain" else "adapter"] = variant
         return function(small(name), out=out, **given)
 
     return run
@@ -114,6 +127,10 @@ def test_a_missing_folder_is_refused_in_one_line_and_nothing_is_left(call, tmp_p
     [
         ("instruct", "data", "train.jsonl"),
         ("instruct", "data", "validation.jsonl"),
+        ("adapt-summarise", "data", "train.jsonl"),
+        ("adapt-summarise", "data", "validation.jsonl"),
+        ("adapt-summarise", "start", "base.json"),
+        ("adapt-whole", "start", "model"),
         ("evaluate", "data", "test.jsonl"),
         ("evaluate", "instruct", "curves.csv"),
         ("evaluate", "instruct", "model"),
@@ -124,7 +141,8 @@ def test_a_missing_folder_is_refused_in_one_line_and_nothing_is_left(call, tmp_p
     ],
 )
 def test_a_file_that_is_gone_is_named(call, places, tmp_path, stage, need, file):
-    broken = shutil.copytree(places[need], tmp_path / need)
+    source = start_of(stage.partition("-")[2]) if need == "start" else need
+    broken = shutil.copytree(places[source], tmp_path / need)
     target = broken / file
     shutil.rmtree(target) if target.is_dir() else target.unlink()
     with pytest.raises(Exception, match=file.partition(".")[0]) as caught:

@@ -1,0 +1,111 @@
+"""Stage `adapt`: teach a frozen model one task through a small addition to it, a LoRA or a soft prompt.
+
+One variant per adapter of `adapt.adapters`. Kind `full` trains every weight of a copy instead, to compare with.
+
+reads    start  the model that stays as it is: artifacts/base or artifacts/instruct
+         data   train.jsonl, validation.jsonl
+writes   out   adapter_model.safetensors, adapter_config.json, adapter.json (of kind full: model/), curves.csv,
+               metrics.json
+maths    plumbline/models/adapters.py, plumbline/models/tuning.py
+"""
+
+import csv
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from plumbline.errors import ParamsError
+from plumbline.params import Adapt, Full
+from plumbline.progress import Progress
+from plumbline.rows import of_tasks
+from plumbline.stage import run_stage
+from plumbline.store import need, unfinished
+from plumbline.tracking import track
+
+CURVES = ("step", "loss", "learning_rate", "validation_loss")
+PROBED = 8  # validation prompts on which a merged LoRA is compared with itself
+
+
+def adapt(params: Adapt, *, adapter: str, start: Path, data: Path, out: Path) -> Path:
+    """Train the adapter called `adapter` on the answers of its tasks, prompts masked, and see that it can be used."""
+    if adapter not in params.adapters:
+        raise ParamsError(f"adapt.adapters has no {adapter}; it has {', '.join(params.adapters)}")
+    settings, training = params.adapters[adapter], params.training(adapter)
+    need(data, "train.jsonl", "validation.jsonl", stage="prepare")
+    need(start, "base.json" if settings.start == "base" else "model", stage=settings.start)
+    train, validation = (
+        of_tasks(data / f"{split}.jsonl", settings.tasks, f"adapt.adapters.{adapter}.tasks")
+        for split in ("train", "validation")
+    )
+
+    from plumbline.models.adapters import Choice, attach, save, trainable
+    from plumbline.models.load import load_model, load_tokenizer, weights_folder
+    from plumbline.models.tuning import step_count, tune
+
+    beneath = start if settings.start == "base" else start / "model"
+    model, tokenizer = load_model(beneath), load_tokenizer(beneath)
+    with track("adapt", params) as run, unfinished(out) as folder:
+        run.input("start", beneath)
+        run.input("data", data)
+        added = None if isinstance(settings, Full) else attach(model, tokenizer, adapter, settings, params.seed)
+        parameters = {"trained": sum(weight.numel() for weight in trainable(model)), "all": model.num_parameters()}
+        curve: dict[int, dict[str, float]] = {}
+        started = time.monotonic()
+        bar = Progress(step_count(training, len(train)), "steps")
+
+        def report(step: int, values: dict[str, float]) -> None:
+            curve.setdefault(step, {}).update(values)
+            if tokens := values.pop("tokens", 0.0):
+                values["tokens_per_second"] = tokens / (time.monotonic() - started)
+            run.step(step, **values)
+            bar.show(step, **values)
+
+        tune(model, tokenizer, train, validation, training, report, Choice(model, added) if added else None)
+
+        if added:
+            save(model, added, beneath, folder, start=settings.start, tasks=settings.tasks)
+        else:
+            model.save_pretrained(folder / "model")
+            tokenizer.save_pretrained(folder / "model")
+        with (folder / "curves.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, CURVES, extrasaction="ignore", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows({"step": step, **values} for step, values in sorted(curve.items()))
+        run.model(folder)
+        facts: dict[str, Any] = {}
+        if settings.kind == "lora":
+            facts["merging_moves"] = merging_moves(beneath, folder, [row.prompt for row in validation[:PROBED]])
+        validations = [values["validation_loss"] for values in curve.values() if "validation_loss" in values]
+        run.finish(
+            folder,
+            kind=settings.kind,
+            start=settings.start,
+            rows=len(train),
+            tasks=dict(Counter(row.task for row in train)),
+            steps=max(curve),
+            parameters=parameters,
+            bytes={"saved": weight_bytes(folder), "base": weight_bytes(weights_folder(beneath, check=False))},
+            validation_loss_before=validations[0],
+            validation_loss=validations[-1],
+            **facts,
+        )
+    return out
+
+
+def merging_moves(beneath: Path, folder: Path, prompts: list[str]) -> float:
+    """How far merging the saved LoRA into its base moves a log-probability; PlumblineError where that is too far."""
+    from plumbline.models.adapters import load, merge, probe_of
+    from plumbline.models.load import load_model, load_tokenizer
+
+    model = load_model(beneath)
+    return merge(model, load(model, beneath, folder), probe_of(model, load_tokenizer(beneath), prompts))
+
+
+def weight_bytes(folder: Path) -> int:
+    """The size of the files of weights in a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
+
+
+if __name__ == "__main__":
+    run_stage(adapt)
