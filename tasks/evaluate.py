@@ -1,7 +1,7 @@
 """Stage `evaluate`: answer held-out prompts with each model and score the answers, task by task, with intervals.
 
 reads    base      the model before training            data  test.jsonl, train.jsonl
-         instruct  the instruction-tuned model and its curves
+         instruct  the instruction-tuned model and its curves    adapt  the folders of all adapters
 writes   out       metrics.json, answers.jsonl, plots/<task>.csv, report.html
 maths    plumbline/metrics/score.py, plumbline/algorithms/bootstrap.py
 """
@@ -9,10 +9,10 @@ maths    plumbline/metrics/score.py, plumbline/algorithms/bootstrap.py
 import csv
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plumbline.errors import ArtifactError
 from plumbline.params import Evaluate
@@ -22,12 +22,19 @@ from plumbline.stage import run_stage
 from plumbline.store import need, read_json, unfinished
 from plumbline.tracking import track
 
+if TYPE_CHECKING:
+    from plumbline.metrics.table import Contributions
+    from plumbline.models.adapters import Choice
+
 REFERENCE = "base"  # the model that the others are compared with
 NOT_PLOTTED = ("bleu", "loss")  # they have scales of their own
 
 
-def evaluate(params: Evaluate, *, base: Path, data: Path, instruct: Path, out: Path) -> Path:
-    """Compare the models on the same held-out rows: scores, paired differences, answers side by side."""
+def evaluate(params: Evaluate, *, base: Path, data: Path, instruct: Path, adapt: Path, out: Path) -> Path:
+    """Compare the models on the same held-out rows: scores, paired differences, answers side by side.
+
+    An adapter answers the rows of its own tasks, and of each other task as many as show what it forgot.
+    """
     from plumbline.metrics.score import bleu_signature
     from plumbline.metrics.table import contributions, differences, intervals, score_rows
     from plumbline.report.evaluation import Evaluation, Sample, headline_metric, page
@@ -36,6 +43,7 @@ def evaluate(params: Evaluate, *, base: Path, data: Path, instruct: Path, out: P
     need(data, "test.jsonl", stage="prepare")
     need(instruct, "model", "curves.csv", "metrics.json", stage="instruct")
     models = {REFERENCE: base, "instruct": instruct / "model"}
+    adapters = {folder.name: read_json(folder / "metrics.json") for folder in adapter_folders(adapt)}
     rows = held_out(read_rows(data / "test.jsonl", Example), params)
     if not rows:
         raise ArtifactError(f"{data / 'test.jsonl'}: no rows; raise prepare.test and run `dvc repro prepare`")
@@ -43,27 +51,59 @@ def evaluate(params: Evaluate, *, base: Path, data: Path, instruct: Path, out: P
     tasks = {task: [index for index, row in enumerate(rows) if row.task == task] for task in task_names(rows)}
 
     with track("evaluate", params) as run, unfinished(out) as folder:
-        for name, path in {**models, "data": data}.items():
+        for name, path in {**models, "data": data, "adapt": adapt}.items():
             run.input(name, path)
-        answers, scores = {}, {}
-        for name, path in models.items():
-            answers[name], losses = answer(path, rows, params, name)
-            scores[name] = score_rows(answers[name], references, losses, stemmer=params.stemmer)
+        wanted = {name: list(range(len(rows))) for name in models}
+        for name, adapter in adapters.items():
+            few = params.forgetting_rows
+            wanted[name] = [
+                i for task, all_ in tasks.items() for i in (all_ if task in adapter["tasks"] else all_[:few])
+            ]
+        answers: dict[str, dict[int, str]] = {}
+        scores: dict[str, dict[str, dict[int, Any]]] = {}
+        for name, texts, losses in answered(models, adapt, adapters, rows, wanted, params):
+            accepted = [references[index] for index in wanted[name]]
+            answers[name] = dict(zip(wanted[name], texts, strict=True))
+            scores[name] = {
+                metric: dict(zip(wanted[name], values, strict=True))
+                for metric, values in score_rows(texts, accepted, losses, stemmer=params.stemmer).items()
+            }
 
         resampling = {"resamples": params.resamples, "seed": params.seed}
-        table: dict[str, Any] = {"rows": {}, "groups": {}, "scores": {}, "differences": {}}
+        headline = {task: headline_metric([references[index] for index in chosen]) for task, chosen in tasks.items()}
+        table: dict[str, Any] = {"rows": {}, "groups": {}, "scores": {}, "differences": {}, "forgetting": {}}
+
+        def parts_of(name: str, chosen: Sequence[int]) -> "Contributions":
+            return contributions(picked(scores[name], chosen), [references[index] for index in chosen])
+
         for task, chosen in tasks.items():
             groups = [rows[index].group for index in chosen]
-            accepted = [references[index] for index in chosen]
-            parts = {name: contributions(picked(scores[name], chosen), accepted) for name in models}
+            names = [*models, *(name for name, adapter in adapters.items() if task in adapter["tasks"])]
+            parts = {name: parts_of(name, chosen) for name in names}
             table["rows"][task], table["groups"][task] = len(chosen), len(set(groups))
-            table["scores"][task] = {name: intervals(parts[name], groups, **resampling) for name in models}
+            table["scores"][task] = {name: intervals(parts[name], groups, **resampling) for name in names}
             table["differences"][task] = {
                 f"{name} - {REFERENCE}": differences(parts[name], parts[REFERENCE], groups, **resampling)
-                for name in models
+                for name in names
                 if name != REFERENCE
             }
             write_plot(folder / "plots", task, table["scores"][task])
+
+        trained = {"instruct": {"start": REFERENCE, "tasks": read_json(instruct / "metrics.json")["tasks"]}, **adapters}
+        for name, training in trained.items():
+            table["forgetting"][name] = {}
+            for task, chosen in tasks.items():
+                both = [index for index in chosen if index in answers[name]]
+                groups = [rows[index].group for index in both]
+                before, after = (parts_of(model, both) for model in (training["start"], name))
+                table["forgetting"][name][task] = {
+                    "metric": headline[task],
+                    "rows": len(both),
+                    "trained": training["tasks"].get(task, 0),
+                    "before": intervals(before, groups, **resampling)[headline[task]],
+                    "after": intervals(after, groups, **resampling)[headline[task]],
+                    "difference": differences(after, before, groups, **resampling)[headline[task]],
+                }
 
         settings = {
             "decoding": "greedy",
@@ -81,22 +121,26 @@ def evaluate(params: Evaluate, *, base: Path, data: Path, instruct: Path, out: P
         }
         write_rows(folder / "answers.jsonl", answer_rows(rows, answers, scores))
         samples = [
-            Sample(row=rows[index], answers={name: texts[index] for name, texts in answers.items()})
+            Sample(
+                row=rows[index],
+                answers={name: answers[name][index] for name in table["scores"][rows[index].task]},
+            )
             for index in spread(list(tasks.values()))[: params.samples]
         ]
         report = Evaluation(
             **table,
-            headline={task: headline_metric([references[index] for index in chosen]) for task, chosen in tasks.items()},
+            headline=headline,
             settings=settings,
             base=read_json(base / "base.json"),
-            trained={"instruct": read_json(instruct / "metrics.json")["tasks"]},
+            trained={"instruct": trained["instruct"]["tasks"]},
+            adapters=adapters,
             curves=read_curves(instruct / "curves.csv"),
             samples=samples,
         )
         (folder / "report.html").write_text(page(report), encoding="utf-8")
         run.artifact(folder / "report.html")
         run.artifact(folder / "answers.jsonl")
-        run.finish(folder, settings=settings, **table)
+        run.finish(folder, settings=settings, adapters=adapters, **table)
     return out
 
 
@@ -115,28 +159,70 @@ def held_out(rows: Sequence[Example], params: Evaluate) -> list[Example]:
     return [row for chosen in by_task for row in sorted(chosen, key=place)[: params.rows_per_task]]
 
 
+def adapter_folders(adapt: Path) -> list[Path]:
+    """The folder of each adapter, by name."""
+    need(adapt, stage="adapt")
+    folders = sorted(folder for folder in adapt.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+    if not folders:
+        raise ArtifactError(f"{adapt}: no adapters; run `dvc repro adapt`")
+    return [need(folder, "metrics.json", stage=f"adapt@{folder.name}") for folder in folders]
+
+
+def answered(
+    models: dict[str, Path],
+    adapt: Path,
+    adapters: dict[str, Any],
+    rows: Sequence[Example],
+    wanted: dict[str, list[int]],
+    params: Evaluate,
+) -> Iterator[tuple[str, list[str], list[tuple[float, int]]]]:
+    """Name, answers and losses of each model and adapter on its rows; a model is loaded once for all that start from it."""
+    from plumbline.models.load import load_model, load_tokenizer
+
+    def of(name: str) -> list[Example]:
+        return [rows[index] for index in wanted[name]]
+
+    for name, path in models.items():
+        model, tokenizer = load_model(path), load_tokenizer(path)
+        yield name, *answer(model, tokenizer, of(name), params, name)
+        for other, adapter in adapters.items():
+            if adapter["start"] == name and adapter["kind"] != "full":
+                from plumbline.models.adapters import Choice, load
+
+                choice = Choice(model, load(model, path, adapt / other))
+                yield other, *answer(model, tokenizer, of(other), params, other, choice)
+    for name, adapter in adapters.items():
+        if adapter["kind"] == "full":
+            path = adapt / name / "model"
+            yield name, *answer(load_model(path), load_tokenizer(path), of(name), params, name)
+
+
 def answer(
-    path: Path, rows: Sequence[Example], params: Evaluate, name: str
+    model: Any,
+    tokenizer: Any,
+    rows: Sequence[Example],
+    params: Evaluate,
+    name: str,
+    adapters: "Choice | None" = None,
 ) -> tuple[list[str], list[tuple[float, int]]]:
     """A model's answers to the rows, and each row's loss as (sum of -log p of its answer, number of tokens)."""
     from plumbline.models.encode import answer_losses
     from plumbline.models.generate import generate
-    from plumbline.models.load import load_model, load_tokenizer
 
-    model, tokenizer = load_model(path), load_tokenizer(path)
-    answered = Progress(len(rows), f"rows answered by {name}")
+    shown = Progress(len(rows), f"rows answered by {name}")
     answers = generate(
         model,
         tokenizer,
         [row.prompt for row in rows],
         batch=params.batch,
         max_new_tokens=params.max_new_tokens,
-        on_progress=lambda done, _: answered.show(done),
+        on_progress=lambda done, _: shown.show(done),
+        adapters=adapters,
     )
-    return answers, answer_losses(model, tokenizer, rows, batch=params.batch)
+    return answers, answer_losses(model, tokenizer, rows, batch=params.batch, adapters=adapters)
 
 
-def picked(scores: dict[str, list[Any]], chosen: Sequence[int]) -> dict[str, list[Any]]:
+def picked(scores: dict[str, dict[int, Any]], chosen: Sequence[int]) -> dict[str, list[Any]]:
     """The scores of some rows."""
     return {name: [values[index] for index in chosen] for name, values in scores.items()}
 
@@ -147,7 +233,7 @@ def spread(tasks: Sequence[Sequence[int]]) -> list[int]:
 
 
 def answer_rows(
-    rows: Sequence[Example], answers: dict[str, list[str]], scores: dict[str, dict[str, list[Any]]]
+    rows: Sequence[Example], answers: dict[str, dict[int, str]], scores: dict[str, dict[str, dict[int, Any]]]
 ) -> list[dict[str, Any]]:
     """One line per row and model: what was asked, what was answered, and every score of it."""
     about = ("id", "task", "group", "template", "prompt", "references")
@@ -157,6 +243,7 @@ def answer_rows(
         | {metric: values[index] for metric, values in scores[name].items()}
         for index, row in enumerate(rows)
         for name, texts in answers.items()
+        if index in texts
     ]
 
 

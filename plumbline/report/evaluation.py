@@ -43,22 +43,28 @@ class Sample:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything that the page shows. The first model of every task's scores is the one compared with."""
+    """Everything that the page shows. The first model of every task's scores is the one compared with.
+
+    Adapters stand among the scores of the tasks that they were trained on; `forgetting` has every task of each.
+    """
 
     rows: dict[str, int]
     groups: dict[str, int]
     scores: Table
     differences: Table
+    forgetting: dict[str, dict[str, dict[str, Any]]]  # model -> task -> rows, before, after, difference
     headline: dict[str, str]
     settings: dict[str, Any]
     base: dict[str, Any]
     trained: dict[str, dict[str, int]]
+    adapters: dict[str, dict[str, Any]]
     curves: list[Numbers]
     samples: list[Sample]
 
     @property
     def models(self) -> list[str]:
-        return list(next(iter(self.scores.values())))
+        """Those that answered every row."""
+        return [name for name in next(iter(self.scores.values())) if name not in self.adapters]
 
 
 class Change(NamedTuple):
@@ -89,6 +95,8 @@ def page(evaluation: Evaluation) -> str:
         signed_span=signed_span,
         change=change,
         chart=chart,
+        share=share,
+        described=described,
         against=against,
         nearest=nearest,
         word_differences=word_differences,
@@ -97,7 +105,7 @@ def page(evaluation: Evaluation) -> str:
     return template.render(
         it=evaluation,
         title=title(evaluation),
-        styles={name: f"series-{index % 5}" for index, name in enumerate(evaluation.models)},
+        styles={name: f"series-{index % 5}" for index, name in enumerate([*evaluation.models, *evaluation.adapters])},
         loss_curves=loss_curves(evaluation.curves),
         rate_curve=rate_curve(evaluation.curves),
     )
@@ -136,6 +144,20 @@ def sentence(evaluation: Evaluation, model: str) -> str:
     moved = f"{NAMES[metric]} went from {number(metric, before['value'])} to {number(metric, after['value'])}"
     by = f"{signed(metric, difference['value'])}, 95 % interval {signed_span(metric, difference) or 'unknown'}"
     return f"On {plural(evaluation.rows[task], 'held-out row')} of {task}, {moved} ({by})."
+
+
+def described(evaluation: Evaluation, model: str) -> str:
+    """What was done to a model in a few words."""
+    adapter = evaluation.adapters.get(model)
+    if adapter is None:
+        return "all weights, " + ("many tasks" if len(evaluation.trained[model]) > 1 else "one task")
+    how = {"lora": "LoRA", "prompt": "soft prompt", "full": "all weights"}[adapter["kind"]]
+    return f"{how} on {adapter['start']}, {', '.join(adapter['tasks'])}"
+
+
+def share(part: float, whole: float) -> str:
+    """A part in percent, in two digits."""
+    return f"{100 * part / whole:.2g} %"
 
 
 def against(evaluation: Evaluation, model: str) -> str:

@@ -13,6 +13,7 @@ import yaml
 
 from flows.experiment import changed_params
 from plumbline.params import load_params
+from tasks.adapt import adapt
 from tasks.base import base
 from tasks.evaluate import evaluate
 from tasks.instruct import instruct
@@ -55,11 +56,15 @@ def run(project: Path, recipe: str, overrides: list[str], limit: int) -> dict[st
     base(params.base, pretrained=made / "pretrain", out=made / "base")
     prepare(params.prepare, base=made / "base", world=made / "world", rows=Path("data"), out=made / "prepare")
     instruct(params.instruct, base=made / "base", data=made / "prepare", out=made / "instruct")
+    for name, each in params.adapt.adapters.items():
+        out = made / "adapt" / name
+        adapt(params.adapt, adapter=name, start=made / each.start, data=made / "prepare", out=out)
     evaluate(
         params.evaluate,
         base=made / "base",
         data=made / "prepare",
         instruct=made / "instruct",
+        adapt=made / "adapt",
         out=made / "evaluate",
     )
     return {stage: json.loads((made / stage / "metrics.json").read_text()) for stage in ("prepare", "evaluate")}
@@ -82,7 +87,7 @@ def share_of_loss_left(metrics: dict) -> float:
 
 @pytest.mark.parametrize("recipe", ["mts_dialog", "self_instruct"])
 def test_some_hundred_real_rows_lower_the_held_out_loss(project, recipe):
-    quick = ["instruct.epochs=1.0", "evaluate.rows_per_task=16", "evaluate.max_new_tokens=16"]
+    quick = ["instruct.epochs=1.0", "adapt.epochs=1.0", "evaluate.rows_per_task=16", "evaluate.max_new_tokens=16"]
     metrics = run(project, recipe, quick, limit=160)
     assert all_rows_are_accounted_for(project, metrics["prepare"])
     assert share_of_loss_left(metrics["evaluate"]) < 0.95

@@ -18,6 +18,19 @@ def numbers(value, width=0.02):
     return {"value": value, "low": value - width, "high": value + width}
 
 
+def forgetting_cell(gain, trained):
+    return {
+        "metric": "rougeL", "rows": 60, "trained": trained, "before": numbers(0.2), "after": numbers(0.2 + gain),
+        "difference": numbers(gain),
+    }  # fmt: skip
+
+
+ADAPTER = {
+    "kind": "lora", "start": "base", "rows": 400, "parameters": {"trained": 5000, "all": 105000},
+    "bytes": {"saved": 10000, "base": 200000}, "validation_loss_before": 2.0, "validation_loss": 1.0,
+}  # fmt: skip
+
+
 def evaluation(*, gains=(0.5, 0.4), text="the kettle drips", task="summarise", trained=None):
     tasks = [task, "intent"]
     scores = {
@@ -40,6 +53,13 @@ def evaluation(*, gains=(0.5, 0.4), text="the kettle drips", task="summarise", t
         groups={task: 50, "intent": 60},
         scores=scores,
         differences=differences,
+        forgetting={
+            "instruct": {
+                each: forgetting_cell(gain, (trained or {task: 700}).get(each, 0))
+                for each, gain in zip(tasks, gains, strict=True)
+            },
+            "terse": {task: forgetting_cell(0.1, 400), "intent": forgetting_cell(0.0, 0) | {"rows": 20}},
+        },
         headline={task: "rougeL", "intent": "exact_match"},
         settings={"decoding": "greedy", "resamples": 1000, "bleu_signature": {task: "nrefs:2|case:mixed"}},
         base={
@@ -48,6 +68,7 @@ def evaluation(*, gains=(0.5, 0.4), text="the kettle drips", task="summarise", t
             "weights": {"model.safetensors": "ab"},
         },
         trained={"instruct": {task: 700} if trained is None else trained},
+        adapters={"terse": ADAPTER | {"tasks": {task: 400}}},
         curves=[
             {"step": 1.0, "loss": 2.0, "learning_rate": 1e-3, "validation_loss": None},
             {"step": 2.0, "loss": 1.0, "learning_rate": 5e-4, "validation_loss": 1.5},
@@ -132,6 +153,14 @@ def test_a_task_that_was_not_trained_on_and_fell_is_marked_as_forgotten():
     assert forgotten.count("not trained: forgotten") == 1
     assert "forgotten</small>" not in page(evaluation(gains=(0.5, 0.1)))
     assert "not trained: forgotten" not in page(evaluation(gains=(0.5, -0.1), trained={"summarise": 1, "intent": 1}))
+
+
+def test_every_model_s_start_training_size_and_every_task_after_it_are_shown():
+    html = page(evaluation())
+    for expected in ("LoRA on base, summarise", "4.8 %", "5 % of its base", "all weights, one task", "20 scored"):
+        assert expected in html
+    without = page(dataclasses.replace(evaluation(), adapters={}, forgetting={}))
+    assert "#adapters" not in without and "5 % of its base" not in without
 
 
 def test_a_difference_is_clear_only_when_its_interval_leaves_out_zero():

@@ -33,7 +33,7 @@ SMALL = {
         "adapters": {name: each.model_copy(update={"epochs": None}) for name, each in PARAMS.adapt.adapters.items()}
         | {"whole": Full(kind="full", tasks=["rewrite"], start="instruct")},
     },
-    "evaluate": {"rows_per_task": 2, "max_new_tokens": 4, "resamples": 100, "samples": 2},
+    "evaluate": {"rows_per_task": 2, "max_new_tokens": 4, "resamples": 100, "samples": 2, "forgetting_rows": 1},
 }  # fmt: skip
 
 
@@ -55,6 +55,10 @@ def places(tmp_path_factory):
             small("prepare"), base=made["base"], world=made["world"], rows=made["rows"], out=root / "prepare"
         )
         made["instruct"] = instruct(small("instruct"), base=made["base"], data=made["data"], out=root / "instruct")
+        made["adapt"] = root / "adapt"
+        for name in ("sentiment", "whole"):
+            start = made[start_of(name)]
+            adapt(small("adapt"), adapter=name, start=start, data=made["data"], out=made["adapt"] / name)
         yield made
 
 
@@ -69,7 +73,7 @@ STAGES = {
     "adapt-summarise": (adapt, ["start", "data"]),
     "adapt-sentiment": (adapt, ["start", "data"]),
     "adapt-whole": (adapt, ["start", "data"]),
-    "evaluate": (evaluate, ["base", "data", "instruct"]),
+    "evaluate": (evaluate, ["base", "data", "instruct", "adapt"]),
 }
 
 
@@ -134,6 +138,8 @@ def test_a_missing_folder_is_refused_in_one_line_and_nothing_is_left(call, tmp_p
         ("evaluate", "data", "test.jsonl"),
         ("evaluate", "instruct", "curves.csv"),
         ("evaluate", "instruct", "model"),
+        ("evaluate", "adapt", "sentiment/metrics.json"),
+        ("evaluate", "adapt", "sentiment/adapter.json"),
         ("evaluate", "base", "base.json"),
         ("prepare", "base", "base.json"),
         ("prepare", "world", "dialogues.jsonl"),
@@ -145,7 +151,7 @@ def test_a_file_that_is_gone_is_named(call, places, tmp_path, stage, need, file)
     broken = shutil.copytree(places[source], tmp_path / need)
     target = broken / file
     shutil.rmtree(target) if target.is_dir() else target.unlink()
-    with pytest.raises(Exception, match=file.partition(".")[0]) as caught:
+    with pytest.raises(Exception, match=Path(file).stem) as caught:
         call(stage, tmp_path / "out", **{need: broken})
     assert len(str(caught.value).splitlines()) == 1
     assert not (tmp_path / "out").exists()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from plumbline.rows import Example, write_rows
 from plumbline.store import digest, write_json
 from tasks.evaluate import answer_rows, evaluate, held_out, spread
 
-PARAMS = Evaluate(seed=5, rows_per_task=6, batch=4, max_new_tokens=8, stemmer=False, resamples=200, samples=5)
+PARAMS = Evaluate(
+    seed=5, rows_per_task=6, batch=4, max_new_tokens=8, stemmer=False, resamples=200, samples=5, forgetting_rows=2
+)
 
 
 def row(task, number, references, group=None):
@@ -29,28 +32,40 @@ def rows():
 
 def stage_folders(root, examples):
     """The folders that earlier stages leave, as far as this stage reads them."""
-    for name in ("base", "data", "instruct/model"):
+    for name in ("base", "data", "instruct/model", "adapt/terse", "adapt/whole/model", "adapt/.terse.unfinished-1"):
         (root / name).mkdir(parents=True)
     write_json(
         root / "base/base.json", {"folder": "artifacts/pretrain/causal", "class": "Llama", "weights": {"w": "ab"}}
     )
     write_json(root / "instruct/metrics.json", {"tasks": {"summarise": 40}})
+    about = {
+        "rows": 40, "parameters": {"trained": 5, "all": 100}, "bytes": {"saved": 10, "base": 200},
+        "validation_loss_before": 2.0, "validation_loss": 1.0, "start": "base",
+    }  # fmt: skip
+    write_json(root / "adapt/terse/metrics.json", about | {"kind": "lora", "tasks": {"summarise": 40}})
+    write_json(root / "adapt/whole/metrics.json", about | {"kind": "full", "tasks": {"find/label": 40}})
     curves = "step,loss,learning_rate,validation_loss\n0,,,2.5\n1,2.0,0.001,\n2,1.0,0.0005,1.5\n"
     (root / "instruct/curves.csv").write_text(curves, encoding="utf-8")
     write_rows(root / "data/test.jsonl", examples)
-    return {"base": root / "base", "data": root / "data", "instruct": root / "instruct"}
+    return {"base": root / "base", "data": root / "data", "instruct": root / "instruct", "adapt": root / "adapt"}
 
 
 @pytest.fixture
 def known_models(monkeypatch):
-    """`base` repeats the prompt, `instruct` knows the answer; loss 3 and 1 nats a token."""
+    """`base` repeats the prompt, whole models know the answer; loss 3 and 1 nats a token.
+
+    The adapter `terse` on the base knows the answers of its task, and has no word for any other.
+    """
     answers = {each.prompt: each.answer for each in rows()}
 
-    def generate(model, tokenizer, prompts, *, batch, max_new_tokens, on_progress):
+    def generate(model, tokenizer, prompts, *, batch, max_new_tokens, on_progress, adapters):
         on_progress(len(prompts), len(prompts))
+        if adapters:
+            assert (model, adapters) == ("base", ("base", "terse"))
+            return [answers[prompt] if prompt.startswith("summarise") else "" for prompt in prompts]
         return [answers[prompt] if model == "model" else prompt for prompt in prompts]
 
-    def answer_losses(model, tokenizer, examples, *, batch):
+    def answer_losses(model, tokenizer, examples, *, batch, adapters):
         tokens = [len(each.answer.split()) for each in examples]
         return [((1.0 if model == "model" else 3.0) * count, count) for count in tokens]
 
@@ -58,6 +73,8 @@ def known_models(monkeypatch):
     monkeypatch.setattr("plumbline.models.encode.answer_losses", answer_losses)
     monkeypatch.setattr("plumbline.models.load.load_model", lambda folder: folder.name)
     monkeypatch.setattr("plumbline.models.load.load_tokenizer", lambda folder: None)
+    monkeypatch.setattr("plumbline.models.adapters.load", lambda model, base, folder: folder.name)
+    monkeypatch.setattr("plumbline.models.adapters.Choice", lambda model, adapter: (model, adapter))
 
 
 @pytest.fixture(autouse=True)
@@ -85,8 +102,8 @@ def test_the_stage_scores_every_task_and_model_and_writes_all_it_promises(run):
     assert {file.name for file in out.iterdir()} == {"metrics.json", "answers.jsonl", "plots", "report.html"}
 
     answers = [json.loads(line) for line in (out / "answers.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert len(answers) == 2 * 10
-    assert {line["model"] for line in answers} == {"base", "instruct"}
+    assert len(answers) == 2 * 10 + (6 + 2) + (4 + 2)
+    assert {line["model"] for line in answers} == {"base", "instruct", "terse", "whole"}
     assert all(line["rougeL_recall"] == 1.0 for line in answers if line["model"] == "instruct")
 
     with (out / "plots" / "find_label.csv").open(encoding="utf-8") as file:
@@ -97,6 +114,21 @@ def test_the_stage_scores_every_task_and_model_and_writes_all_it_promises(run):
     report = (out / "report.html").read_text(encoding="utf-8")
     assert "instruct is better than base on all 2 tasks" in report and "trained on 40 rows" in report
     assert "<polyline" in report
+
+
+def test_forgetting_is_measured_on_every_task_of_every_model_against_what_it_started_from(run):
+    metrics = json.loads((run() / "metrics.json").read_text(encoding="utf-8"))
+    forgetting = metrics["forgetting"]
+    assert list(forgetting) == ["instruct", "terse", "whole"]
+    assert all(list(tasks) == ["find/label", "summarise"] for tasks in forgetting.values())
+    own, other = forgetting["terse"]["summarise"], forgetting["terse"]["find/label"]
+    assert (own["metric"], own["rows"], own["trained"], own["after"]["value"]) == ("rougeL", 6, 40, 1.0)
+    assert (other["metric"], other["rows"], other["trained"], other["after"]["value"]) == ("exact_match", 2, 0, 0.0)
+    for cell in (own, other):
+        assert cell["difference"]["value"] == pytest.approx(cell["after"]["value"] - cell["before"]["value"])
+    assert own["before"] == metrics["scores"]["summarise"]["base"]["rougeL"]
+    assert list(metrics["scores"]["summarise"]) == ["base", "instruct", "terse"]
+    assert list(metrics["scores"]["find/label"]) == ["base", "instruct", "whole"]
 
 
 def test_the_same_seed_gives_the_same_bytes(run):
@@ -141,14 +173,16 @@ def test_samples_are_dealt_from_every_task_in_turn():
 
 
 def test_answers_stand_beside_what_they_answer():
-    (line,) = answer_rows([row("intent", 1, ["refund"])], {"base": ["no"]}, {"base": {"exact_match": [0.0]}})
+    (line,) = answer_rows([row("intent", 1, ["refund"])], {"base": {0: "no"}}, {"base": {"exact_match": {0: 0.0}}})
     assert (line["id"], line["model"], line["answer"], line["exact_match"]) == ("intent-1", "base", "no", 0.0)
 
 
 def test_the_stage_runs_on_a_real_model(tmp_path):
+    from plumbline.models.adapters import attach, save
+    from plumbline.models.load import load_model
     from plumbline.models.tokenizer import train_tokenizer
     from plumbline.models.untrained import untrained_model
-    from plumbline.params import load_params
+    from plumbline.params import Lora, Prompt, load_params
 
     tokenizer = train_tokenizer([f"{each.prompt} {each.answer}" for each in rows()] * 4, 512)
     pretrain = load_params(Path(__file__).parents[2] / "params.yaml").pretrain
@@ -161,8 +195,26 @@ def test_the_stage_runs_on_a_real_model(tmp_path):
     weights = {"model.safetensors": digest(tmp_path / "weights/model.safetensors")}
     write_json(tmp_path / "base/base.json", {"folder": "weights", "class": "LlamaForCausalLM", "weights": weights})
 
+    about = json.loads((tmp_path / "adapt/terse/metrics.json").read_text())
+    shutil.rmtree(tmp_path / "adapt")
+    fresh = {
+        "terse": Lora(
+            kind="lora", tasks=["summarise"], start="base", rank=2, alpha=2, dropout=0.0, targets="attention"
+        ),
+        "soft": Prompt(kind="prompt", tasks=["summarise"], start="base", tokens=3, init="random"),
+    }
+    for name, settings in fresh.items():
+        (tmp_path / "adapt" / name).mkdir(parents=True)
+        beneath = load_model(tmp_path / "base")
+        save(beneath, attach(beneath, tokenizer, name, settings, 0), tmp_path / "base", tmp_path / "adapt" / name)
+        write_json(tmp_path / "adapt" / name / "metrics.json", about | {"kind": settings.kind})
+
     out = evaluate(PARAMS, **folders, out=tmp_path / "evaluate")
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     same = metrics["differences"]["summarise"]["instruct - base"]
     assert all(numbers["value"] == numbers["low"] == numbers["high"] == 0.0 for numbers in same.values())
+    untrained = metrics["differences"]["summarise"]["terse - base"]
+    assert all(numbers["value"] == 0.0 for numbers in untrained.values())
+    assert metrics["differences"]["summarise"]["soft - base"]["loss"]["value"] != 0.0
+    assert metrics["forgetting"]["soft"]["find/label"]["rows"] == 2
     assert 5 < metrics["scores"]["summarise"]["base"]["loss"]["value"] < 8  # about log 512, knowing nothing
