@@ -49,6 +49,7 @@ def adapt(params: Adapt, *, adapter: str, start: Path, data: Path, out: Path) ->
         run.input("start", beneath)
         run.input("data", data)
         added = None if isinstance(settings, Full) else attach(model, tokenizer, adapter, settings, params.seed)
+        choice = Choice(model, added) if added else None
         parameters = {"trained": sum(weight.numel() for weight in trainable(model)), "all": model.num_parameters()}
         curve: dict[int, dict[str, float]] = {}
         started = time.monotonic()
@@ -61,7 +62,7 @@ def adapt(params: Adapt, *, adapter: str, start: Path, data: Path, out: Path) ->
             run.step(step, **values)
             bar.show(step, **values)
 
-        tune(model, tokenizer, train, validation, training, report, Choice(model, added) if added else None)
+        tune(model, tokenizer, train, validation, training, report, adapters=choice)
 
         if added:
             save(model, added, beneath, folder, start=settings.start, tasks=settings.tasks)

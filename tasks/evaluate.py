@@ -2,6 +2,7 @@
 
 reads    base      the model before training            data  test.jsonl, train.jsonl
          instruct  the instruction-tuned model and its curves    adapt  the folders of all adapters
+         ranks     results of benchmarks/ranks.py, if any
 writes   out       metrics.json, answers.jsonl, plots/<task>.csv, report.html
 maths    plumbline/metrics/score.py, plumbline/algorithms/bootstrap.py
 """
@@ -30,7 +31,7 @@ REFERENCE = "base"  # the model that the others are compared with
 NOT_PLOTTED = ("bleu", "loss")  # they have scales of their own
 
 
-def evaluate(params: Evaluate, *, base: Path, data: Path, instruct: Path, adapt: Path, out: Path) -> Path:
+def evaluate(params: Evaluate, *, base: Path, data: Path, instruct: Path, adapt: Path, ranks: Path, out: Path) -> Path:
     """Compare the models on the same held-out rows: scores, paired differences, answers side by side.
 
     An adapter answers the rows of its own tasks, and of each other task as many as show what it forgot.
@@ -39,7 +40,7 @@ def evaluate(params: Evaluate, *, base: Path, data: Path, instruct: Path, adapt:
     from plumbline.metrics.table import contributions, differences, intervals, score_rows
     from plumbline.report.evaluation import Evaluation, Sample, headline_metric, page
 
-    need(base, "base.json", stage="base")
+    origin = read_json(need(base, "base.json", stage="base") / "base.json")
     need(data, "test.jsonl", stage="prepare")
     need(instruct, "model", "curves.csv", "metrics.json", stage="instruct")
     models = {REFERENCE: base, "instruct": instruct / "model"}
@@ -131,7 +132,8 @@ def evaluate(params: Evaluate, *, base: Path, data: Path, instruct: Path, adapt:
             **table,
             headline=headline,
             settings=settings,
-            base=read_json(base / "base.json"),
+            base=origin,
+            sweep=newest_sweep(ranks, origin["weights"]),
             trained={"instruct": trained["instruct"]["tasks"]},
             adapters=adapters,
             curves=read_curves(instruct / "curves.csv"),
@@ -166,6 +168,14 @@ def adapter_folders(adapt: Path) -> list[Path]:
     if not folders:
         raise ArtifactError(f"{adapt}: no adapters; run `dvc repro adapt`")
     return [need(folder, "metrics.json", stage=f"adapt@{folder.name}") for folder in folders]
+
+
+def newest_sweep(ranks: Path, weights: dict[str, str]) -> dict[str, Any] | None:
+    """The latest result of benchmarks/ranks.py on a base of these weights; None where there is none."""
+    if not ranks.is_dir():
+        raise ArtifactError(f"{ranks}: no such folder; it comes with the project, and may be empty")
+    sweeps = [read_json(file) for file in sorted(ranks.glob("*.json"))]
+    return max((each for each in sweeps if each["base"]["weights"] == weights), key=lambda s: s["date"], default=None)
 
 
 def answered(

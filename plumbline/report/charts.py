@@ -1,7 +1,7 @@
 """Charts as SVG text: pure functions of numbers, equal bytes for equal numbers, coloured by the page's style sheet."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from markupsafe import Markup, escape
@@ -71,7 +71,13 @@ def at(value: float) -> float:
     return LABEL + value * TRACK
 
 
-def lines(curves: Sequence[Line], title: str, x_label: str, height: int = 210) -> Markup:
+def lines(
+    curves: Sequence[Line],
+    title: str,
+    x_label: str,
+    height: int = 210,
+    tick_name: Callable[[float], str] = "{:g}".format,
+) -> Markup:
     """Curves over a common x axis, with round ticks; a curve of few points also shows them as dots."""
     width, left, right, top, bottom = 520, 58, 14, 12, 34
     points = [point for curve in curves for point in curve.points]
@@ -98,7 +104,7 @@ def lines(curves: Sequence[Line], title: str, x_label: str, height: int = 210) -
         if x_low <= tick <= x_high:
             parts.append(
                 f'<text class="tick" x="{across(tick):.1f}" y="{height - bottom + 17}" text-anchor="middle">'
-                f"{tick:g}</text>"
+                f"{tick_name(tick)}</text>"
             )
     parts.append(
         f'<text class="tick" x="{(left + width - right) / 2:.1f}" y="{height - 3}" text-anchor="middle">'

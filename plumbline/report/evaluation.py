@@ -6,6 +6,7 @@ results give equal bytes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log2
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -58,6 +59,7 @@ class Evaluation:
     base: dict[str, Any]
     trained: dict[str, dict[str, int]]
     adapters: dict[str, dict[str, Any]]
+    sweep: dict[str, Any] | None  # a result of benchmarks/ranks.py
     curves: list[Numbers]
     samples: list[Sample]
 
@@ -96,6 +98,7 @@ def page(evaluation: Evaluation) -> str:
         change=change,
         chart=chart,
         share=share,
+        rank_chart=rank_chart,
         described=described,
         against=against,
         nearest=nearest,
@@ -108,6 +111,7 @@ def page(evaluation: Evaluation) -> str:
         styles={name: f"series-{index % 5}" for index, name in enumerate([*evaluation.models, *evaluation.adapters])},
         loss_curves=loss_curves(evaluation.curves),
         rate_curve=rate_curve(evaluation.curves),
+        rank_curves=rank_curves(evaluation.sweep),
     )
 
 
@@ -246,6 +250,24 @@ def loss_curves(curves: Sequence[Numbers]) -> str:
 def rate_curve(curves: Sequence[Numbers]) -> str:
     """The learning rate of every step."""
     return lines([Line("series-2", "learning rate", points(curves, "learning_rate"))], "Learning rate by step", "step")
+
+
+def rank_curves(sweep: dict[str, Any] | None) -> list[Line]:
+    """ROUGE-L of a LoRA by the logarithm of its rank, and across all ranks that of all weights and of the bare base."""
+    if sweep is None:
+        return []
+    by_targets: dict[str, list[tuple[float, float]]] = {}
+    for each in sweep["points"]:
+        by_targets.setdefault(each["targets"], []).append((log2(each["rank"]), each["rougeL"]["value"]))
+    across = sorted({x for curve in by_targets.values() for x, _ in curve})
+    for each in (sweep["full"], sweep["base"]):
+        by_targets[each["targets"]] = [(x, each["rougeL"]["value"]) for x in (across[0], across[-1])]
+    return [Line(f"series-{number}", name, curve) for number, (name, curve) in enumerate(by_targets.items())]
+
+
+def rank_chart(curves: Sequence[Line]) -> str:
+    """The curves over the ranks that stand behind the logarithms."""
+    return lines(curves, "ROUGE-L by rank", "rank", tick_name=lambda tick: f"{2**tick:g}")
 
 
 def points(curves: Sequence[Numbers], column: str) -> list[tuple[float, float]]:

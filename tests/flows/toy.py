@@ -62,8 +62,14 @@ def make(root: Path) -> Path:
     (root / "params.yaml").write_text(re.sub(r"architectures: \[.*?\]", "architectures: [causal, seq2seq]", knobs))
     for name in ("plumbline", "flows"):
         shutil.copytree(PROJECT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("data/README.md", "mlruns/.gitkeep", "recipes/short.yaml", "tasks/__init__.py"):
-        (root / name).parent.mkdir()
+    for name in (
+        "data/README.md",
+        "docs/ranks/README.md",
+        "mlruns/.gitkeep",
+        "recipes/short.yaml",
+        "tasks/__init__.py",
+    ):
+        (root / name).parent.mkdir(parents=True)
         (root / name).write_text("")
     (root / "recipes/short.yaml").write_text("instruct: {epochs: 0.5}\n")
     for stage, spec in yaml.safe_load((root / "dvc.yaml").read_text())["stages"].items():

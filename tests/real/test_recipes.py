@@ -65,6 +65,7 @@ def run(project: Path, recipe: str, overrides: list[str], limit: int) -> dict[st
         data=made / "prepare",
         instruct=made / "instruct",
         adapt=made / "adapt",
+        ranks=ROOT / "docs/ranks",
         out=made / "evaluate",
     )
     return {stage: json.loads((made / stage / "metrics.json").read_text()) for stage in ("prepare", "evaluate")}

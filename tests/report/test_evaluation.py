@@ -31,7 +31,7 @@ ADAPTER = {
 }  # fmt: skip
 
 
-def evaluation(*, gains=(0.5, 0.4), text="the kettle drips", task="summarise", trained=None):
+def evaluation(*, gains=(0.5, 0.4), text="the kettle drips", task="summarise", trained=None, sweep=None):
     tasks = [task, "intent"]
     scores = {
         each: {
@@ -68,6 +68,7 @@ def evaluation(*, gains=(0.5, 0.4), text="the kettle drips", task="summarise", t
             "weights": {"model.safetensors": "ab"},
         },
         trained={"instruct": {task: 700} if trained is None else trained},
+        sweep=sweep,
         adapters={"terse": ADAPTER | {"tasks": {task: 400}}},
         curves=[
             {"step": 1.0, "loss": 2.0, "learning_rate": 1e-3, "validation_loss": None},
@@ -161,6 +162,29 @@ def test_every_model_s_start_training_size_and_every_task_after_it_are_shown():
         assert expected in html
     without = page(dataclasses.replace(evaluation(), adapters={}, forgetting={}))
     assert "#adapters" not in without and "5 % of its base" not in without
+
+
+def measured(rank, value):
+    return {
+        "targets": "attention", "rank": rank, "parameters": 100 * rank, "bytes": 200 * rank, "rougeL": numbers(value),
+        "loss": numbers(1.0),
+    }  # fmt: skip
+
+
+def test_a_sweep_over_ranks_is_shown_where_there_is_one():
+    ends = {
+        name: measured(64, 0.5) | {"targets": label, "rank": None}
+        for name, label in (("full", "all weights"), ("base", "bare base"))
+    }
+    sweep = {
+        "adapter": "terse", "tasks": ["summarise"], "rows": 60, "date": "2026-11-25", **ends,
+        "points": [measured(1, 0.3), measured(64, 0.4)],
+    }  # fmt: skip
+    html = page(evaluation(sweep=sweep))
+    outline(html)
+    for expected in ("How much rank a LoRA needs", ">64</text>", "bare base", "1.6 % of the base"):
+        assert expected in html
+    assert "How much rank" not in page(evaluation())
 
 
 def test_a_difference_is_clear_only_when_its_interval_leaves_out_zero():

@@ -48,7 +48,7 @@ def places(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
         (root / "data").mkdir()
-        made = {"pretrained": Path("artifacts/pretrain"), "rows": root / "data"}
+        made = {"pretrained": Path("artifacts/pretrain"), "rows": root / "data", "ranks": Path("docs/ranks")}
         made["world"] = world(small("world"), out=root / "world")
         made["base"] = base(small("base"), pretrained=made["pretrained"], out=root / "base")
         made["data"] = prepare(
@@ -73,7 +73,7 @@ STAGES = {
     "adapt-summarise": (adapt, ["start", "data"]),
     "adapt-sentiment": (adapt, ["start", "data"]),
     "adapt-whole": (adapt, ["start", "data"]),
-    "evaluate": (evaluate, ["base", "data", "instruct", "adapt"]),
+    "evaluate": (evaluate, ["base", "data", "instruct", "adapt", "ranks"]),
 }
 
 

@@ -11,7 +11,7 @@ from plumbline.errors import ArtifactError
 from plumbline.params import Evaluate
 from plumbline.rows import Example, write_rows
 from plumbline.store import digest, write_json
-from tasks.evaluate import answer_rows, evaluate, held_out, spread
+from tasks.evaluate import answer_rows, evaluate, held_out, newest_sweep, spread
 
 PARAMS = Evaluate(
     seed=5, rows_per_task=6, batch=4, max_new_tokens=8, stemmer=False, resamples=200, samples=5, forgetting_rows=2
@@ -47,7 +47,17 @@ def stage_folders(root, examples):
     curves = "step,loss,learning_rate,validation_loss\n0,,,2.5\n1,2.0,0.001,\n2,1.0,0.0005,1.5\n"
     (root / "instruct/curves.csv").write_text(curves, encoding="utf-8")
     write_rows(root / "data/test.jsonl", examples)
-    return {"base": root / "base", "data": root / "data", "instruct": root / "instruct", "adapt": root / "adapt"}
+    (root / "empty").mkdir()
+    (root / "ranks").mkdir()
+    for date, weights in (("2026-01-01", "ab"), ("2026-01-02", "ab"), ("2026-01-03", "cd")):
+        write_json(root / "ranks" / f"{date}.json", {"date": date, "base": {"weights": {"w": weights}}})
+    return {
+        "base": root / "base",
+        "data": root / "data",
+        "instruct": root / "instruct",
+        "adapt": root / "adapt",
+        "ranks": root / "empty",
+    }
 
 
 @pytest.fixture
@@ -166,6 +176,12 @@ def test_asking_for_more_rows_keeps_those_already_chosen():
         {each.id for each in held_out(rows(), PARAMS.model_copy(update={"rows_per_task": count}))} for count in (3, 6)
     )
     assert few < more
+
+
+def test_the_sweep_over_ranks_is_the_newest_of_the_same_base(tmp_path):
+    stage_folders(tmp_path, rows())
+    assert newest_sweep(tmp_path / "ranks", {"w": "ab"})["date"] == "2026-01-02"
+    assert newest_sweep(tmp_path / "ranks", {"w": "ef"}) is None
 
 
 def test_samples_are_dealt_from_every_task_in_turn():
