@@ -10,12 +10,13 @@ maths    plumbline/models/adapters.py, plumbline/models/tuning.py
 """
 
 import csv
+import math
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from plumbline.errors import ParamsError
+from plumbline.errors import DataError, ParamsError
 from plumbline.params import Adapt, Full
 from plumbline.progress import Progress
 from plumbline.rows import of_tasks
@@ -40,6 +41,7 @@ def adapt(params: Adapt, *, adapter: str, start: Path, data: Path, out: Path) ->
     )
 
     from plumbline.models.adapters import Choice, attach, save, trainable
+    from plumbline.models.encode import encode
     from plumbline.models.load import load_model, load_tokenizer, weights_folder
     from plumbline.models.tuning import step_count, tune
 
@@ -50,6 +52,8 @@ def adapt(params: Adapt, *, adapter: str, start: Path, data: Path, out: Path) ->
         run.input("data", data)
         added = None if isinstance(settings, Full) else attach(model, tokenizer, adapter, settings, params.seed)
         choice = Choice(model, added) if added else None
+        encoded = encode(tokenizer, train, model.config.is_encoder_decoder, choice)
+        refuse_overlong(max(len(row["input_ids"]) for row in encoded), model.config, data, adapter)
         parameters = {"trained": sum(weight.numel() for weight in trainable(model)), "all": model.num_parameters()}
         curve: dict[int, dict[str, float]] = {}
         started = time.monotonic()
@@ -92,6 +96,16 @@ def adapt(params: Adapt, *, adapter: str, start: Path, data: Path, out: Path) ->
             **facts,
         )
     return out
+
+
+def refuse_overlong(longest: int, config: Any, data: Path, adapter: str) -> None:
+    """DataError when a soft prompt has made a row of `longest` tokens, which is more than the model reads."""
+    context = getattr(config, "max_position_embeddings", None) or math.inf
+    if longest > context:
+        raise DataError(
+            f"{data / 'train.jsonl'}: with the soft prompt a row has {longest} tokens, and the model reads {context}; "
+            f"lower prepare.max_tokens or adapt.adapters.{adapter}.tokens"
+        )
 
 
 def merging_moves(beneath: Path, folder: Path, prompts: list[str]) -> float:

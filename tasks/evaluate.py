@@ -54,12 +54,11 @@ def evaluate(params: Evaluate, *, base: Path, data: Path, instruct: Path, adapt:
     with track("evaluate", params) as run, unfinished(out) as folder:
         for name, path in {**models, "data": data, "adapt": adapt}.items():
             run.input(name, path)
-        wanted = {name: list(range(len(rows))) for name in models}
-        for name, adapter in adapters.items():
-            few = params.forgetting_rows
-            wanted[name] = [
-                i for task, all_ in tasks.items() for i in (all_ if task in adapter["tasks"] else all_[:few])
-            ]
+        own = {name: set(tasks) for name in models} | {name: set(each["tasks"]) for name, each in adapters.items()}
+        wanted = {
+            name: [i for task in tasks for i in tasks[task][: None if task in own[name] else params.forgetting_rows]]
+            for name in own
+        }
         answers: dict[str, dict[int, str]] = {}
         scores: dict[str, dict[str, dict[int, Any]]] = {}
         for name, texts, losses in answered(models, adapt, adapters, rows, wanted, params):
@@ -79,7 +78,7 @@ def evaluate(params: Evaluate, *, base: Path, data: Path, instruct: Path, adapt:
 
         for task, chosen in tasks.items():
             groups = [rows[index].group for index in chosen]
-            names = [*models, *(name for name, adapter in adapters.items() if task in adapter["tasks"])]
+            names = [name for name in own if task in own[name]]
             parts = {name: parts_of(name, chosen) for name in names}
             table["rows"][task], table["groups"][task] = len(chosen), len(set(groups))
             table["scores"][task] = {name: intervals(parts[name], groups, **resampling) for name in names}
@@ -95,8 +94,8 @@ def evaluate(params: Evaluate, *, base: Path, data: Path, instruct: Path, adapt:
             table["forgetting"][name] = {}
             for task, chosen in tasks.items():
                 both = [index for index in chosen if index in answers[name]]
-                groups = [rows[index].group for index in both]
                 before, after = (parts_of(model, both) for model in (training["start"], name))
+                groups = [rows[index].group for index in both]
                 table["forgetting"][name][task] = {
                     "metric": headline[task],
                     "rows": len(both),
