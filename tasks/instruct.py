@@ -33,7 +33,7 @@ def instruct(params: Instruct, *, base: Path, data: Path, out: Path) -> Path:
     model, tokenizer = load_model(need(base, stage="base")), load_tokenizer(base)
     with (
         resumable("instruct", params, params.checkpoint_every, base=base, data=data) as checkpoints,
-        track("instruct", params) as run,
+        track("instruct", params, checkpoints) as run,
         unfinished(out) as folder,
     ):
         run.input("base", base)

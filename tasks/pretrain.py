@@ -41,7 +41,7 @@ def pretrain(params: Pretrain, *, architecture: Architecture, world: Path, out: 
     started = time.monotonic()
     with (
         resumable(f"pretrain@{architecture}", params, params.checkpoint_every, world=world) as checkpoints,
-        track("pretrain", params) as run,
+        track("pretrain", params, checkpoints) as run,
         unfinished(out) as folder,
     ):
         run.input("world", world)
