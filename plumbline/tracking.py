@@ -41,7 +41,8 @@ EXPERIMENT = "plumbline"
 PIPELINE = "PLUMBLINE_PIPELINE"  # set by a flow: the id that the stages of one pipeline run share
 PIPELINE_NAME = "PLUMBLINE_PIPELINE_NAME"  # set by a flow: what people call that run
 BATCH = 1000  # metrics that MLflow takes in one request
-PATIENCE = 3.0  # seconds that the end of a stage waits for a store that does not answer
+PATIENCE = 3.0  # seconds that the end of a stage waits for a server that does not answer
+PATIENCE_AT_HOME = 60.0  # for a store on this machine, which is at work: making a new one takes seconds
 PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two sendings, doubled at every failure
 REFUSED = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")  # what no second try would change
 
@@ -327,7 +328,7 @@ class Sender(threading.Thread):
         self._copies.clear()
 
     def drain(self) -> bool:
-        """Wait until all has arrived; False if the store fails, or does not answer for PATIENCE seconds."""
+        """Wait until all has arrived; False if the store fails, or does not answer in time."""
         failures = self._failures
         self._hurry = self._hurry or time.monotonic()
         self._wake.set()
@@ -395,7 +396,9 @@ class Sender(threading.Thread):
 
     def _hung(self, since: float) -> bool:
         asked = self._current.asked
-        return asked is not None and time.monotonic() - max(asked, since) > PATIENCE
+        at_home = not self._current.journal.entries[0]["address"].startswith("http")
+        patience = PATIENCE_AT_HOME if at_home else PATIENCE
+        return asked is not None and time.monotonic() - max(asked, since) > patience
 
 
 class Store:

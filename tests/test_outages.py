@@ -231,9 +231,13 @@ def test_a_stage_that_was_killed_while_it_copied_its_model_keeps_it_once(client,
 
 def test_a_failed_stage_keeps_its_journal_for_the_next_try_and_the_run_becomes_a_success(client, tmp_path):
     kept = Checkpoints(tmp_path / "store", every=10)
-    with pytest.raises(OSError, match="full"), track("tries", Knobs(), kept) as run:
+
+    def fail(run: Run) -> None:
         run.step(1, loss=1.0)
         raise OSError("full")
+
+    with pytest.raises(OSError, match="full"), track("tries", Knobs(), kept) as run:
+        fail(run)
     assert [each.info.status for each in runs(client, "tries")] == ["FAILED"]
     with track("tries", Knobs(), kept) as run, unfinished(Path("out")) as folder:
         run.step(1, loss=1.0)
