@@ -39,7 +39,7 @@ lock:  ## make requirements.lock anew from pyproject.toml
 	  --no-header --upgrade -q -o requirements.lock $(addprefix --no-emit-package ,$(ACCELERATOR))
 
 clean:  ## remove the environment and every result that can be made again
-	rm -rf .venv .tools .prefect .runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .tools .prefect .runs .checkpoints .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find artifacts -mindepth 1 -maxdepth 1 ! -name pretrain -exec rm -rf {} +
 
 $(BIN)/.installed: requirements.lock

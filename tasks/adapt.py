@@ -11,11 +11,11 @@ maths    plumbline/models/adapters.py, plumbline/models/tuning.py
 
 import csv
 import math
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from plumbline.checkpoints import resumable
 from plumbline.errors import DataError, ParamsError
 from plumbline.params import Adapt, Full
 from plumbline.progress import Progress
@@ -47,26 +47,27 @@ def adapt(params: Adapt, *, adapter: str, start: Path, data: Path, out: Path) ->
 
     beneath = start if settings.start == "base" else start / "model"
     model, tokenizer = load_model(beneath), load_tokenizer(beneath)
-    with track("adapt", params) as run, unfinished(out) as folder:
+    added = None if isinstance(settings, Full) else attach(model, tokenizer, adapter, settings, params.seed)
+    choice = Choice(model, added) if added else None
+    with (
+        resumable(f"adapt@{adapter}", training, training.checkpoint_every, start=beneath, data=data) as checkpoints,
+        track("adapt", params, checkpoints) as run,
+        unfinished(out) as folder,
+    ):
         run.input("start", beneath)
         run.input("data", data)
-        added = None if isinstance(settings, Full) else attach(model, tokenizer, adapter, settings, params.seed)
-        choice = Choice(model, added) if added else None
         encoded = encode(tokenizer, train, model.config.is_encoder_decoder, choice)
         refuse_overlong(max(len(row["input_ids"]) for row in encoded), model.config, data, adapter)
         parameters = {"trained": sum(weight.numel() for weight in trainable(model)), "all": model.num_parameters()}
         curve: dict[int, dict[str, float]] = {}
-        started = time.monotonic()
         bar = Progress(step_count(training, len(train)), "steps")
 
         def report(step: int, values: dict[str, float]) -> None:
             curve.setdefault(step, {}).update(values)
-            if tokens := values.pop("tokens", 0.0):
-                values["tokens_per_second"] = tokens / (time.monotonic() - started)
             run.step(step, **values)
             bar.show(step, **values)
 
-        tune(model, tokenizer, train, validation, training, report, adapters=choice)
+        tune(model, tokenizer, train, validation, training, report, checkpoints, choice)
 
         if added:
             save(model, added, beneath, folder, start=settings.start, tasks=settings.tasks)

@@ -32,7 +32,7 @@ FAMILIES = ["llama", "qwen2", "gpt2", "gpt_neox", "t5", "bart"]
 TWO = ["llama", "t5"]
 TRAINING = Training(
     seed=1, epochs=1.0, batch=8, micro_batch=8, learning_rate=2.0e-2, warmup=0.1, weight_decay=0.0,
-    gradient_clip=1.0, precision="float32", gradient_checkpointing=False,
+    gradient_clip=1.0, precision="float32", gradient_checkpointing=False, checkpoint_every=0,
 )  # fmt: skip
 LORA = Lora(
     kind="lora", tasks=["t"], start="base", rank=4, alpha=8, dropout=0.0, targets="attention+mlp",
@@ -92,7 +92,7 @@ def test_training_moves_the_adapter_alone_and_leaves_every_weight_of_the_base_as
     adapter = attach(model, tokenizer, "t", settings, 0)
     before = [weight.clone() for weight in trainable(model)]
     assert sum(map(torch.numel, before)) == sum(w.numel() for w in adapter_weights(model, adapter).values())
-    tune(model, tokenizer, examples(16), examples(2), TRAINING, lambda *_: None, Choice(model, adapter))
+    tune(model, tokenizer, examples(16), examples(2), TRAINING, lambda *_: None, adapters=Choice(model, adapter))
     assert any(not torch.equal(old, new) for old, new in zip(before, trainable(model), strict=True))
     now = {name.replace(".base_layer", "").replace(".words.", "."): each for name, each in model.state_dict().items()}
     assert all(torch.equal(now[name], weight) for name, weight in base.items())
@@ -108,7 +108,7 @@ def test_training_an_adapter_lowers_the_held_out_loss(model_folder, tokenizer, f
     rate, goal = (2.0e-2, 0.95) if settings is LORA else (0.5, 0.995)
     params = TRAINING.model_copy(update={"learning_rate": rate})
     held_out = examples(208)[200:]
-    tune(model, tokenizer, examples(200), held_out, params, lambda _, values: seen.append(values), adapter)
+    tune(model, tokenizer, examples(200), held_out, params, lambda _, values: seen.append(values), adapters=adapter)
     before, *_, after = (values["validation_loss"] for values in seen if "validation_loss" in values)
     assert after < goal * before
     assert after == pytest.approx(mean_loss(answer_losses(model, tokenizer, held_out, batch=4, adapters=adapter)))
@@ -120,7 +120,7 @@ def test_recomputing_activations_changes_nothing(model_folder, tokenizer):
         model = load_model(model_folder("llama"))
         adapter = Choice(model, attach(model, tokenizer, "t", LORA, 0))
         params = TRAINING.model_copy(update={"gradient_checkpointing": recompute})
-        tune(model, tokenizer, examples(16), examples(2), params, lambda *_: None, adapter)
+        tune(model, tokenizer, examples(16), examples(2), params, lambda *_: None, adapters=adapter)
         results.append(torch.cat([weight.detach().flatten() for weight in trainable(model)]))
     assert torch.allclose(*results, atol=1e-6)
 
