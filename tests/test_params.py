@@ -38,7 +38,7 @@ CASES = {
     "unknown architecture": ("[causal, seq2seq]", "[causal, diffusion]", ["pretrain.architectures.1"]),
     "empty list": ("[causal, seq2seq]", "[]", ["pretrain.architectures"]),
     "architecture without tokens": (
-        "{causal: 10000000, seq2seq: 7000000, masked: 3000000}",
+        "{causal: 10000000, seq2seq: 5000000, masked: 3000000}",
         "{masked: 7000000}",
         ["tokens has no number for architecture causal"],
     ),
