@@ -22,6 +22,7 @@ run: $(BIN)/.installed  ## run the whole pipeline: only what is stale; RECIPE=na
 	@python -m flows.pipeline $(if $(RECIPE),--recipe $(RECIPE))
 
 test: $(BIN)/.installed check  ## every check and test that runs on a CPU
+	@command -v strace >/dev/null || { test "$$(id -u)" = 0 && apt-get install -qy strace; } >/dev/null 2>&1 || true
 	@python -m pytest -q
 
 check: $(BIN)/.installed  ## format, lint, types and import rules
@@ -39,7 +40,7 @@ lock:  ## make requirements.lock anew from pyproject.toml
 	  --no-header --upgrade -q -o requirements.lock $(addprefix --no-emit-package ,$(ACCELERATOR))
 
 clean:  ## remove the environment and every result that can be made again
-	rm -rf .venv .tools .prefect .runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .tools .prefect .runs .checkpoints .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find artifacts -mindepth 1 -maxdepth 1 ! -name pretrain -exec rm -rf {} +
 
 $(BIN)/.installed: requirements.lock

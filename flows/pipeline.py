@@ -95,13 +95,14 @@ def pipeline(name: str, recipe: str | None = None, overrides: list[str] | None =
 def run_stages(stages: Stages, name: str, root: Path) -> None:
     """Submit a task per stage, wait for all, and raise StageFailed when one did not succeed.
 
-    `root` is the workspace: MLflow's store is there, also for stages that run in a worktree.
+    `root` is the workspace: MLflow's store and the checkpoints are there, also for stages that run in a worktree.
     """
     context = FlowRunContext.get()
     assert context is not None and context.flow_run is not None
     environment = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "MLFLOW_TRACKING_URI": os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlruns/mlflow.db"),
+        "PLUMBLINE_CHECKPOINTS": os.environ.get("PLUMBLINE_CHECKPOINTS", f"{root}/.checkpoints"),
         "PLUMBLINE_PIPELINE": str(context.flow_run.id),
         "PLUMBLINE_PIPELINE_NAME": name,
     }

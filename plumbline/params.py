@@ -55,6 +55,7 @@ class Pretrain(Section):
     warmup: Share
     weight_decay: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
     precision: Literal["float32", "bfloat16"]
+    checkpoint_every: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
     def numbers_for_every_architecture(self) -> "Pretrain":
@@ -150,6 +151,7 @@ class Instruct(Section):
     gradient_clip: Positive
     precision: Literal["float32", "bfloat16"]
     gradient_checkpointing: bool
+    checkpoint_every: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
     def micro_batches_divide_the_batch(self) -> "Instruct":

@@ -1,10 +1,13 @@
 """What MLflow records: one run per stage, below one parent run per pipeline run. The only module that imports mlflow.
 
-Recording happens in a thread of its own, which also pays for the import of mlflow, so that a training loop never
-waits for the store. Results do not depend on it: when the store cannot be reached, one line says so and the stage
-goes on; DVC keeps the results either way. docs/stages.md explains every tag, parameter and metric.
+What is to be recorded goes into a journal on the disk, and from there to MLflow in a thread of its own, which also pays
+for the import of mlflow, so that a training loop never waits for the store. When the store cannot be reached, one line
+says so, the stage goes on, and what has not arrived is tried again, by this stage, by the next, or by
+`python -m plumbline.tracking`. A stage that goes on after it was killed goes on with its journal, hence with its run.
+docs/stages.md explains every tag, parameter and metric.
 """
 
+import errno
 import fcntl
 import getpass
 import hashlib
@@ -15,16 +18,18 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from plumbline.checkpoints import Checkpoints, place
 from plumbline.stage import dvc_above
 from plumbline.store import digest, write_json
 
@@ -36,12 +41,19 @@ EXPERIMENT = "plumbline"
 PIPELINE = "PLUMBLINE_PIPELINE"  # set by a flow: the id that the stages of one pipeline run share
 PIPELINE_NAME = "PLUMBLINE_PIPELINE_NAME"  # set by a flow: what people call that run
 BATCH = 1000  # metrics that MLflow takes in one request
+PATIENCE = 3.0  # seconds that the end of a stage waits for a server that does not answer
+PATIENCE_AT_HOME = 60.0  # for a store on this machine, which is at work: making a new one takes seconds
+PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two sendings, doubled at every failure
+REFUSED = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")  # what no second try would change
 
 
 @contextmanager
-def track(stage: str, params: BaseModel) -> "Iterator[Run]":
-    """Record the block as the run of `stage` with its knobs; finished, failed or killed as the block ends."""
-    run = Run(stage, params)
+def track(stage: str, params: BaseModel, checkpoints: Checkpoints | None = None) -> "Iterator[Run]":
+    """Record the block as the run of `stage` with its knobs; finished, failed or killed as the block ends.
+
+    With the `checkpoints` of a stage that goes on where it was killed, its run in MLflow goes on too.
+    """
+    run = Run(stage, params, checkpoints)
     try:
         yield run
     except Exception:
@@ -56,38 +68,48 @@ def track(stage: str, params: BaseModel) -> "Iterator[Run]":
 class Run:
     """The record of one stage while it runs."""
 
-    def __init__(self, stage: str, params: BaseModel) -> None:
+    def __init__(self, stage: str, params: BaseModel, checkpoints: Checkpoints | None = None) -> None:
         self.stage = stage
         self.started = time.monotonic()
-        began = time.time_ns() // 1_000_000
         self.sidecar: Path | None = None
-        self._store: Store | None = None
-        self._unreachable = False
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mlflow")
-        self._pending: list[Future[None]] = []
-        self._points: list[tuple[str, float, int, int]] = []
-        self._flushed = time.monotonic()
-        knobs = {f"{stage}.{name}": value for name, value in flatten(params.model_dump()).items()}
-        self._later(lambda: self._open(knobs, began))
+        self._goes_on = checkpoints is not None
+        address = os.environ.get("MLFLOW_TRACKING_URI") or local_address()
+        store = hashlib.sha256(address.encode()).hexdigest()[:8]  # a run goes on where it began
+        self._journal = Journal(checkpoints.folder / f"journal-{store}.jsonl" if checkpoints else left() / new_name())
+        self._journal.add(
+            do="open",
+            id=uuid.uuid4().hex,
+            stage=stage,
+            name=stage_name(stage),
+            began=now(),
+            knobs={f"{stage}.{name}": value for name, value in flatten(params.model_dump()).items()},
+            surroundings=surroundings(),
+            pipeline=pipeline(),
+            address=address,
+        )
+        self._sender = Sender(stage, self._journal)
+        self._sender.start()
 
     def input(self, name: str, path: Path) -> None:
         """Name a file or folder that the stage reads; it is recorded with its digest, and DVC's where known."""
-        self._later(lambda: self._known.input(name, path))
+        source = {"uri": path.as_posix(), "sha256": digest(path), **dvc_hash(path)}
+        self._journal.add_once(do="input", name=name, source=source, kind="file" if path.is_file() else "folder")
 
     def step(self, step: int, **metrics: float) -> None:
-        """One point of each curve. Points are written about once a second; a loop never waits for it."""
-        now = time.time_ns() // 1_000_000
-        self._points += [(name, float(value), now, step) for name, value in metrics.items()]
-        if time.monotonic() - self._flushed > 1.0:
-            self._flush()
+        """One point of each curve, for good: told again after a restart, it keeps its first time and value.
+
+        Points are sent about once a second; a loop never waits for it.
+        """
+        when = now()
+        self._journal.add_points([(allowed(name), float(value), when, step) for name, value in metrics.items()])
 
     def artifact(self, path: Path) -> None:
         """Keep a copy of a file, or of a folder's files, with the run."""
-        self._later(lambda: self._known.artifact(path))
+        self._sender.copy(lambda store: store.artifact(path))
 
     def model(self, folder: Path) -> None:
         """Keep a copy of a folder of weights and tokenizer as the model that this stage made."""
-        self._later(lambda: self._known.model(self.stage, folder))
+        self._sender.copy(lambda store: store.model(self.stage, folder))
 
     def finish(self, folder: Path, **metrics: Any) -> None:
         """Log the final metrics, write them to `folder/metrics.json` unless the stage has, and wait for the store.
@@ -99,118 +121,351 @@ class Run:
             write_json(folder / "metrics.json", metrics)
         self.sidecar = sidecar_of(folder)
         numbers = {name: float(value) for name, value in flatten(metrics).items() if isinstance(value, int | float)}
-        self._later(lambda: self._known.results(self.stage, numbers))
-        self._drain()  # the files that artifact() and model() copy are still where they were
+        self._journal.add_once(do="results", numbers=numbers, when=now())
+        self._sender.drain()  # the files that artifact() and model() copy are still where they were
+        self._sender.forget_copies()
 
     def close(self, status: str) -> None:
         """End the run; after success, write the sidecar, which leads from DVC's stage to MLflow's run."""
         facts = {"seconds": round(time.monotonic() - self.started, 3), **memory()}
         if status == "FINISHED" and self.sidecar is None:
             raise ValueError(f"{self.stage}: run.finish(folder, ...) was never called")
-        self._later(lambda: self._known.end(self.stage, status, facts))
-        self._drain()
-        self._worker.shutdown()
+        with suppress(OSError):  # a full disk has ended the stage, or lets it keep what counts
+            self._journal.add(do="end", status=status, facts=facts, when=now())
+        arrived = self._sender.end()
+        self._journal.close()
+        if arrived and (status == "FINISHED" or not self._goes_on):
+            self._journal.path.unlink()
+        elif status == "FINISHED" and self._goes_on:
+            left().mkdir(parents=True, exist_ok=True)
+            self._journal.path.rename(left() / new_name())
         if status == "FINISHED" and self.sidecar:
-            store = self._store
-            ids = {
-                "experiment": EXPERIMENT,
-                "run_id": store.run if store else None,
-                "parent_run_id": store.parent if store else None,
-            }
+            ids = {"experiment": EXPERIMENT, "run_id": self._journal.run, "parent_run_id": self._journal.parent}
             self.sidecar.unlink(missing_ok=True)  # it may be a hard link into DVC's cache, which must not change
             write_json(self.sidecar, {"stage": stage_name(self.stage), **ids, **facts})
 
-    def _open(self, knobs: Mapping[str, Any], began: int) -> None:
-        self._store = Store(self.stage, knobs, began)
+
+class Journal:
+    """What MLflow is to know of one run: a file of JSON lines, each there before it is sent.
+
+    To MLflow a point is the same if name, step, time and value are; sent twice, it counts once. So a point that
+    stands here is never written anew, and whoever sends these lines again does no harm.
+    """
+
+    def __init__(self, path: Path, wait: bool = True) -> None:
+        """Open the journal at `path` for this process alone; without `wait`, BlockingIOError if another has it."""
+        self.path = path
+        self.entries: list[dict[str, Any]] = []  # in the order in which MLflow is to get them
+        self.sent = 0  # of the entries
+        self.run: str | None = None
+        self.parent: str | None = None
+        self._points: set[tuple[str, int]] = set()
+        self._turn = threading.Lock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a+b", buffering=0)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            self._file.close()
+            raise
+        self._file.seek(0)
+        content = self._file.read()
+        whole = content[: content.rfind(b"\n") + 1]
+        self._file.truncate(len(whole))  # of a line that a killed process was writing, the beginning is left
+        for line in whole.splitlines():
+            self._take(json.loads(line))
+        self.found = bool(self.entries)  # those of an earlier process
+
+    def add(self, **entry: Any) -> None:
+        self._write(entry)
+
+    def add_once(self, **entry: Any) -> None:
+        """Add, unless an earlier life of the stage has said the same."""
+        same = [each for each in self.entries if (each["do"], each.get("name")) == (entry["do"], entry.get("name"))]
+        if not same:
+            self._write(entry)
+
+    def add_points(self, points: list[tuple[str, float, int, int]]) -> None:
+        new = [point for point in points if (point[0], point[3]) not in self._points]
+        if new:
+            self._write({"do": "points", "points": new})
+
+    def opening(self) -> dict[str, Any]:
+        """The entry that opened the run for the one that is to be sent next."""
+        return next(each for each in reversed(self.entries[: self.sent + 1]) if each["do"] == "open")
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """The next entries to send: points that fit into one request, or one of another kind."""
+        found: list[dict[str, Any]] = []
+        points = 0
+        for entry in self.entries[self.sent : self.sent + BATCH]:
+            points += len(entry.get("points", ()))
+            if found and (found[0]["do"] != "points" or entry["do"] != "points" or points > BATCH):
+                break
+            found.append(entry)
+        return found
+
+    def born(self, run: str, parent: str | None) -> None:
+        """Note the ids that MLflow has given to the run and its parent."""
+        self._write({"run": run, "parent": parent})
+
+    def arrived(self, entries: int) -> None:
+        self._write({"sent": self.sent + entries})
+
+    def sync(self) -> None:
+        """Wait until all that is written is on the disk: a point that MLflow has must not get another time."""
+        with self._turn:
+            if self.closed:
+                return
+            descriptor = os.dup(self._file.fileno())
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     @property
-    def _known(self) -> "Store":
-        assert self._store is not None
-        return self._store
+    def closed(self) -> bool:
+        return self._file.closed
 
-    def _flush(self) -> None:
-        points, self._points, self._flushed = self._points, [], time.monotonic()
-        if points:
-            self._later(lambda: self._known.points(points))
+    def close(self) -> None:
+        with self._turn:
+            self._file.close()
 
-    def _drain(self) -> None:
-        self._flush()
-        pending, self._pending = self._pending, []
-        for future in pending:
-            future.result()
+    def _write(self, line: dict[str, Any]) -> None:
+        with self._turn:
+            if self._file.closed:
+                raise OSError(errno.EBADF, "closed", str(self.path))  # by the end of the stage, which went on
+            try:
+                self._file.write(json.dumps(line).encode() + b"\n")
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(self.path)) from error
+            self._take(line)
 
-    def _later(self, work: Callable[[], None]) -> None:
-        self._pending = [future for future in self._pending if not future.done() or future.exception()]
-        self._pending.append(self._worker.submit(self._guarded, work))
+    def _take(self, line: dict[str, Any]) -> None:
+        if "sent" in line:
+            self.sent = line["sent"]
+        elif "run" in line:
+            self.run, self.parent = line["run"], line["parent"]
+        else:
+            self.entries.append(line)
+            self._points |= {(point[0], point[3]) for point in line.get("points", ())}
 
-    def _guarded(self, work: Callable[[], None]) -> None:
-        """Run `work`; a store that fails is reported, and does not end the stage."""
-        if self._unreachable:
-            return
+
+class Delivery:
+    """Brings the entries of a journal to MLflow, in order."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.store: Store | None = None
+        self.again = journal.found  # an earlier try may have got through to the store
+        self.asked: float | None = None  # when the request began that the store has not answered yet
+
+    def send(self) -> None:
+        """Send all that has not arrived. Raises what the store raises; then it may be called again."""
+        while entries := self.journal.waiting():
+            self.asked = time.monotonic()
+            self.journal.sync()
+            try:
+                self._one(entries)
+            except Exception as error:
+                if getattr(error, "error_code", None) not in REFUSED or entries[0]["do"] == "open":
+                    raise
+                complain(self.journal.opening()["stage"], f"MLflow does not take this: {first_line(error)}")
+            self.journal.arrived(len(entries))
+            self.asked = None
+
+    def finish(self) -> str | None:
+        """Send all of a journal whose stage has ended, and remove it; if that fails, why."""
         from mlflow.exceptions import MlflowException
 
         try:
-            work()
+            self.send()
         except (MlflowException, OSError) as error:
-            self._unreachable = self._store is None
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            print(f"{self.stage}: MLflow does not record this: {reason[:300]}", file=sys.stderr)
+            return first_line(error)
+        self.journal.path.unlink()
+        return None
+
+    def _one(self, entries: list[dict[str, Any]]) -> None:
+        opening, entry = self.journal.opening(), entries[0]
+        if self.store is None or entry is opening:
+            again, self.again = self.again, True
+            self.store = Store(opening, self.journal.entries[0], self.journal.run, again)
+            self.journal.born(self.store.run, self.store.parent)
+        match entry["do"]:
+            case "points":
+                self.store.points([point for each in entries for point in each["points"]])
+            case "input":
+                self.store.input(entry["name"], entry["source"], entry["kind"])
+            case "results":
+                self.store.results(opening["stage"], entry["numbers"], entry["when"])
+            case "end":
+                self.store.end(opening["stage"], entry["status"], entry["facts"], entry["when"])
+
+
+class Sender(threading.Thread):
+    """Sends a stage's journal while the stage runs, and then what earlier stages have left.
+
+    A daemon, for a store that does not answer must not keep the process from ending.
+    """
+
+    def __init__(self, stage: str, journal: Journal) -> None:
+        super().__init__(name="mlflow", daemon=True)
+        self.stage = stage
+        self._delivery = Delivery(journal)
+        self._current = self._delivery
+        self._copies: list[Callable[[Store], None]] = []
+        self._wake = threading.Event()
+        self._failures = 0
+        self._ending = self._looked = False
+        self._hurry: float | None = None  # since when the stage waits
+        self._mistake: BaseException | None = None
+
+    def copy(self, work: "Callable[[Store], None]") -> None:
+        """Have files copied once all that came before has arrived."""
+        self._copies.append(work)
+        self._wake.set()
+
+    def forget_copies(self) -> None:
+        """Their files are about to get another name; those that MLflow has not got are in DVC's cache alone."""
+        self._copies.clear()
+
+    def drain(self) -> bool:
+        """Wait until all has arrived; False if the store fails, or does not answer in time."""
+        failures = self._failures
+        self._hurry = self._hurry or time.monotonic()
+        self._wake.set()
+        while not self._done():
+            if self._mistake:
+                raise self._mistake
+            if self._failures > failures or not self.is_alive() or self._hung(self._hurry):
+                return False
+            time.sleep(0.005)
+        return True
+
+    def end(self) -> bool:
+        """Send the rest, end the thread, and say whether all has arrived."""
+        self._ending = True
+        arrived = self.drain()
+        while self.is_alive() and arrived and self._hurry and not self._hung(self._hurry):
+            self._wake.set()
+            self.join(0.005)
+        return arrived
+
+    def run(self) -> None:
+        pause = PAUSE
+        try:
+            from mlflow.exceptions import MlflowException
+
+            while True:
+                try:
+                    self._send()
+                    pause = PAUSE
+                except (MlflowException, OSError) as error:
+                    self._failed(error)
+                    pause = min(2 * pause, LONGEST_PAUSE)
+                    if self._ending:
+                        return
+                if self._ending and self._done():
+                    return
+                self._wake.wait(pause)
+                self._wake.clear()
+        except BaseException as error:
+            self._mistake = error
+
+    def _send(self) -> None:
+        self._delivery.send()
+        while self._copies:
+            work = self._copies[0]
+            assert self._delivery.store is not None
+            work(self._delivery.store)
+            self._copies = self._copies[1:]
+        if not self._looked:
+            self._looked = True
+            for journal in journals_left(self._delivery.journal.opening()["address"]):
+                self._current = Delivery(journal)
+                self._current.finish()
+            self._current = self._delivery
+
+    def _failed(self, error: Exception) -> None:
+        self._delivery.asked, self._current = None, self._delivery
+        if not self._failures and not self._delivery.journal.closed:
+            complain(self.stage, f"MLflow does not record this, it is sent later: {first_line(error)}")
+        self._failures += 1
+
+    def _done(self) -> bool:
+        return not self._copies and not self._delivery.journal.waiting()
+
+    def _hung(self, since: float) -> bool:
+        asked = self._current.asked
+        at_home = not self._current.journal.entries[0]["address"].startswith("http")
+        patience = PATIENCE_AT_HOME if at_home else PATIENCE
+        return asked is not None and time.monotonic() - max(asked, since) > patience
 
 
 class Store:
     """One run in MLflow and its parent; lives in the recording thread."""
 
-    def __init__(self, stage: str, knobs: Mapping[str, Any], began: int) -> None:
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # the default tries for minutes
+    def __init__(self, opening: Mapping[str, Any], first: Mapping[str, Any], run: str | None, again: bool) -> None:
+        """The store of a run that begins with `opening`, or goes on with it after it began with `first`.
+
+        `again` says that an earlier try may have made the run, though nobody has noted its id.
+        """
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # the default tries for minutes; see Sender
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         from mlflow import MlflowClient
         from mlflow.entities import Param
 
-        address = os.environ.get("MLFLOW_TRACKING_URI") or local_address()
+        address = opening["address"]
         quiet()
         with one_at_a_time(address):  # two stages at once must not create the store, or the parent, twice
             self.client = MlflowClient(address)
             self.experiment = experiment(self.client, address)
-            self.parent = parent(self.client, self.experiment, began)
-            tags = {"plumbline.stage": stage, **surroundings()}
+            self.parent = parent(self.client, self.experiment, opening)
+            tags = {"plumbline.stage": opening["stage"], "plumbline.journal": first["id"], **opening["surroundings"]}
             if self.parent:
                 tags["mlflow.parentRunId"] = self.parent
-            if variant := os.environ.get("DVC_STAGE"):
-                tags["dvc.stage"] = variant
-            self.run = self.client.create_run(self.experiment, began, tags, stage_name(stage)).info.run_id
-        params = [Param(name, text(value)) for name, value in knobs.items()]
+            if opening["name"] != opening["stage"]:
+                tags["dvc.stage"] = opening["name"]
+            if again and not run:
+                run = run_tagged(self.client, self.experiment, "plumbline.journal", first["id"])
+            self.run = run or self.client.create_run(self.experiment, first["began"], tags, opening["name"]).info.run_id
+        self.again = again
+        if again:
+            self.client.update_run(self.run, status="RUNNING")
+            if self.parent:
+                self.client.set_tag(self.run, "mlflow.parentRunId", self.parent)
+        params = [Param(name, text(value)) for name, value in opening["knobs"].items()]
         self.client.log_batch(self.run, params=params)
         if self.parent:
             self.client.update_run(self.parent, status="RUNNING")
             self.client.log_batch(self.parent, params=params)
 
-    def input(self, name: str, path: Path) -> None:
+    def input(self, name: str, source: Mapping[str, str], kind: str) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        content = digest(path)
-        source = {"uri": path.as_posix(), "sha256": content, **dvc_hash(path)}
-        kind = "file" if path.is_file() else "folder"
         dataset = Dataset(
-            name=path.as_posix(), digest=content[:32], source_type=kind, source=json.dumps(source, sort_keys=True)
+            name=source["uri"],
+            digest=source["sha256"][:32],
+            source_type=kind,
+            source=json.dumps(source, sort_keys=True),
         )
         self.client.log_inputs(self.run, [DatasetInput(dataset, [InputTag("mlflow.data.context", name)])])
-        for hashed in dvc_hash(path).values():
-            self.client.set_tag(self.run, f"dvc.md5.{name}", hashed)
+        if "md5" in source:
+            self.client.set_tag(self.run, f"dvc.md5.{name}", source["md5"])
 
     def points(self, points: list[tuple[str, float, int, int]]) -> None:
         from mlflow.entities import Metric
 
-        metrics = [Metric(allowed(name), value, when, step) for name, value, when, step in points]
-        self._metrics(self.run, metrics)
+        self._metrics(self.run, [Metric(name, value, when, step) for name, value, when, step in points])
 
-    def results(self, stage: str, numbers: Mapping[str, float]) -> None:
+    def results(self, stage: str, numbers: Mapping[str, float], when: int) -> None:
         """Final numbers: on the stage's run, and with the stage's name before them on the parent, to compare runs."""
         from mlflow.entities import Metric
 
-        now = time.time_ns() // 1_000_000
-        self._metrics(self.run, [Metric(allowed(name), value, now, 0) for name, value in numbers.items()])
+        self._metrics(self.run, [Metric(allowed(name), value, when, 0) for name, value in numbers.items()])
         if self.parent:
             named = {allowed(f"{stage}.{name}"): value for name, value in numbers.items()}
-            self._metrics(self.parent, [Metric(name, value, now, 0) for name, value in named.items()])
+            self._metrics(self.parent, [Metric(name, value, when, 0) for name, value in named.items()])
 
     def artifact(self, path: Path) -> None:
         if path.is_dir():
@@ -221,20 +476,70 @@ class Store:
     def model(self, name: str, folder: Path) -> None:
         from mlflow.entities import LoggedModelOutput
 
+        if self.again:  # a killed process may have been here before
+            made = self.client.search_logged_models([self.experiment], f"source_run_id = '{self.run}'")
+            for model in made:
+                self.client.delete_logged_model(model.model_id)
         model = self.client.create_logged_model(self.experiment, name=name, source_run_id=self.run)
         self.client.log_model_artifacts(model.model_id, str(folder))
         self.client.finalize_logged_model(model.model_id, "READY")
         self.client.log_outputs(self.run, [LoggedModelOutput(model.model_id, 0)])
 
-    def end(self, stage: str, status: str, facts: Mapping[str, float]) -> None:
-        self.results(stage, facts)
-        self.client.set_terminated(self.run, status)
+    def end(self, stage: str, status: str, facts: Mapping[str, float], when: int) -> None:
+        self.results(stage, facts, when)
+        self.client.set_terminated(self.run, status, when)
         if self.parent:  # it ends with its last stage, whichever that will be
-            self.client.set_terminated(self.parent, status)
+            self.client.set_terminated(self.parent, status, when)
 
     def _metrics(self, run: str, metrics: "list[Metric]") -> None:
         for start in range(0, len(metrics), BATCH):
             self.client.log_batch(run, metrics=metrics[start : start + BATCH])
+
+
+def left() -> Path:
+    """Where the journals are of stages that nothing brings to go on: those running, and those MLflow did not take."""
+    return place() / "journal"
+
+
+def new_name() -> str:
+    return f"{uuid.uuid4().hex}.jsonl"
+
+
+def journals_left(address: str | None) -> "Iterator[Journal]":
+    """The journals whose stages have ended before all had arrived at the store at `address`, or at any store."""
+    for path in sorted(left().glob("*.jsonl")):
+        try:
+            journal = Journal(path, wait=False)
+        except BlockingIOError:  # its stage is running
+            continue
+        with closing(journal):
+            if journal.entries and address in (None, journal.entries[0]["address"]):
+                yield journal
+
+
+def send_left() -> int:
+    """Send all journals that wait, to whichever store each is for; the exit code."""
+    failed = 0
+    for journal in journals_left(None):
+        opening = journal.entries[0]
+        reason = Delivery(journal).finish()
+        failed += reason is not None
+        place_of = opening["address"]
+        print(f"{opening['name']}: " + (f"not sent to {place_of}: {reason}" if reason else f"sent to {place_of}"))
+    return min(failed, 1)
+
+
+def complain(stage: str, text: str) -> None:
+    print(f"{stage}: {text}", file=sys.stderr)
+
+
+def first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
+
+
+def now() -> int:
+    """The time in MLflow's unit, milliseconds."""
+    return time.time_ns() // 1_000_000
 
 
 def sidecar_of(folder: Path) -> Path:
@@ -264,16 +569,20 @@ def experiment(client: "MlflowClient", address: str) -> str:
     return str(client.create_experiment(EXPERIMENT, artifact_location=place))
 
 
-def parent(client: "MlflowClient", experiment: str, began: int) -> str | None:
+def parent(client: "MlflowClient", experiment: str, opening: Mapping[str, Any]) -> str | None:
     """The id of the pipeline's run, found by its key or begun now; None for a stage that runs by itself."""
-    key, name = pipeline()
+    key, name = opening["pipeline"]
     if key is None:
         return None
-    found = client.search_runs([experiment], f"tags.`plumbline.pipeline` = '{key}'", max_results=1)
-    if found:
-        return str(found[0].info.run_id)
-    tags = {"plumbline.pipeline": key, **surroundings()}
-    return str(client.create_run(experiment, began, tags, name).info.run_id)
+    tags = {"plumbline.pipeline": key, **opening["surroundings"]}
+    found = run_tagged(client, experiment, "plumbline.pipeline", key)
+    return found or str(client.create_run(experiment, opening["began"], tags, name).info.run_id)
+
+
+def run_tagged(client: "MlflowClient", experiment: str, tag: str, value: str) -> str | None:
+    """The id of the run with this tag, if there is one."""
+    found = client.search_runs([experiment], f"tags.`{tag}` = '{value}'", max_results=1)
+    return str(found[0].info.run_id) if found else None
 
 
 def pipeline() -> tuple[str | None, str]:
@@ -371,3 +680,7 @@ def one_at_a_time(address: str) -> Iterator[None]:
     with (Path(tempfile.gettempdir()) / f"plumbline-{os.getuid()}-{name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+if __name__ == "__main__":
+    sys.exit(send_left())

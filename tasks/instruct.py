@@ -6,10 +6,10 @@ maths    plumbline/models/tuning.py
 """
 
 import csv
-import time
 from collections import Counter
 from pathlib import Path
 
+from plumbline.checkpoints import resumable
 from plumbline.errors import DataError
 from plumbline.params import Instruct
 from plumbline.progress import Progress
@@ -22,7 +22,7 @@ CURVES = ("step", "loss", "learning_rate", "validation_loss")
 
 
 def instruct(params: Instruct, *, base: Path, data: Path, out: Path) -> Path:
-    """Fine-tune all weights on the answers of the training rows, prompts masked."""
+    """Fine-tune all weights on the answers of the training rows, prompts masked. Killed, it goes on where it was."""
     need(data, "train.jsonl", "validation.jsonl", stage="prepare")
     train = chosen(read_rows(data / "train.jsonl", Example), params.tasks, data / "train.jsonl")
     validation = chosen(read_rows(data / "validation.jsonl", Example), params.tasks, data / "validation.jsonl")
@@ -31,21 +31,22 @@ def instruct(params: Instruct, *, base: Path, data: Path, out: Path) -> Path:
     from plumbline.models.tuning import step_count, tune
 
     model, tokenizer = load_model(need(base, stage="base")), load_tokenizer(base)
-    with track("instruct", params) as run, unfinished(out) as folder:
+    with (
+        resumable("instruct", params, params.checkpoint_every, base=base, data=data) as checkpoints,
+        track("instruct", params, checkpoints) as run,
+        unfinished(out) as folder,
+    ):
         run.input("base", base)
         run.input("data", data)
         curve: dict[int, dict[str, float]] = {}
-        started = time.monotonic()
         bar = Progress(step_count(params, len(train)), "steps")
 
         def report(step: int, values: dict[str, float]) -> None:
             curve.setdefault(step, {}).update(values)
-            if tokens := values.pop("tokens", 0.0):
-                values["tokens_per_second"] = tokens / (time.monotonic() - started)
             run.step(step, **values)
             bar.show(step, **values)
 
-        tune(model, tokenizer, train, validation, params, report)
+        tune(model, tokenizer, train, validation, params, report, checkpoints)
 
         model.save_pretrained(folder / "model")
         tokenizer.save_pretrained(folder / "model")

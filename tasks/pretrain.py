@@ -10,6 +10,7 @@ import json
 import time
 from pathlib import Path
 
+from plumbline.checkpoints import resumable
 from plumbline.errors import DivergenceError
 from plumbline.params import Architecture, Pretrain
 from plumbline.progress import Progress
@@ -38,13 +39,17 @@ def pretrain(params: Pretrain, *, architecture: Architecture, world: Path, out: 
     model = untrained_model(architecture, params, tokenizer)
 
     started = time.monotonic()
-    with track("pretrain", params) as run, unfinished(out) as folder:
+    with (
+        resumable(f"pretrain@{architecture}", params, params.checkpoint_every, world=world) as checkpoints,
+        track("pretrain", params, checkpoints) as run,
+        unfinished(out) as folder,
+    ):
         run.input("world", world)
         steps = step_count(architecture, params)
         bar = Progress(steps, "steps")
         curve, recent = ["step,loss,learning_rate"], []
         stream = batches(architecture, params, tokenizer, corpus(known, params.seed))
-        for step, loss, rate in train(model, stream, params, steps, params.learning_rate[architecture]):
+        for step, loss, rate in train(model, stream, params, steps, params.learning_rate[architecture], checkpoints):
             if not loss < float("inf"):
                 raise DivergenceError(f"pretrain: loss is {loss} at step {step}; lower pretrain.learning_rate")
             recent.append(loss)

@@ -1,4 +1,4 @@
-"""What every test shares: no test writes into this project's own record of runs."""
+"""What every test shares: no test writes into this project's own record of runs, or goes on from its checkpoints."""
 
 import pytest
 
@@ -8,6 +8,7 @@ def own_record(tmp_path_factory):
     """MLflow's store for stages that a test calls without naming one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('record')}/mlflow.db")
+        patch.setenv("PLUMBLINE_CHECKPOINTS", str(tmp_path_factory.mktemp("checkpoints")))
         patch.delenv("DVC_STAGE", raising=False)
         yield
 

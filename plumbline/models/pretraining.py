@@ -3,15 +3,26 @@
 import itertools
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from plumbline.algorithms.corruption import mask_tokens, noise_spans, span_corruption
+from plumbline.checkpoints import Checkpoints
 from plumbline.models.collate import collate
 from plumbline.models.encode import IGNORED
+from plumbline.models.state import (
+    load_optimisers,
+    load_random,
+    load_weights,
+    save_optimisers,
+    save_random,
+    save_weights,
+)
 from plumbline.params import Architecture, Pretrain
+from plumbline.store import read_json, write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -138,13 +149,39 @@ def step_count(architecture: Architecture, params: Pretrain) -> int:
 
 
 def train(
-    model: "PreTrainedModel", stream: Iterator[dict[str, Tensor]], params: Pretrain, steps: int, peak: float
+    model: "PreTrainedModel",
+    stream: Iterator[dict[str, Tensor]],
+    params: Pretrain,
+    steps: int,
+    peak: float,
+    checkpoints: Checkpoints | None = None,
 ) -> Iterator[tuple[int, float, float]]:
-    """Train for `steps` steps; yields (step, loss in nats per predicted token, learning rate, `peak` at most)."""
+    """Train for `steps` steps; yields (step, loss in nats per predicted token, learning rate, `peak` at most).
+
+    With `checkpoints`, a run that was killed goes on from the newest: what it had yielded comes again, the batches that
+    it had read are passed over, and it ends in the weights and losses of an undisturbed one, to the byte.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = model.to(device).train()
     chosen = optimisers(model, params)
-    for step in range(steps):
+    losses: list[float] = []
+
+    def write_state(folder: Path) -> None:
+        save_weights(folder, model)
+        save_optimisers(folder, chosen)
+        save_random(folder)
+        write_json(folder / "losses.json", losses)
+
+    newest = checkpoints.newest() if checkpoints else None
+    if newest:
+        losses += read_json(newest / "losses.json")
+        for step, loss in enumerate(losses):
+            next(stream)
+            yield step, loss, learning_rate(step, steps, peak, params.warmup)
+        load_weights(newest, model)
+        load_optimisers(newest, chosen)
+        load_random(newest)
+    for step in range(len(losses), steps):
         rate = learning_rate(step, steps, peak, params.warmup)
         batch = {name: tensor.to(device) for name, tensor in next(stream).items()}
         with torch.autocast(device, torch.bfloat16, enabled=params.precision == "bfloat16"):
@@ -156,5 +193,8 @@ def train(
                 group["lr"] = rate * group["scale"]
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
-        yield step, loss.item(), rate
+        losses.append(loss.item())
+        yield step, losses[-1], rate
+        if checkpoints and checkpoints.due(step + 1):  # only now: whoever reads this may refuse the loss
+            checkpoints.save(step + 1, write_state)
     model.eval()

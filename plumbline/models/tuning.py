@@ -1,7 +1,9 @@
 """Instruction tuning on the trainers that the field knows: TRL's SFTTrainer and transformers' Seq2SeqTrainer."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,13 +14,24 @@ from transformers import (
     Seq2SeqTrainer,
     TrainerCallback,
 )
+from transformers.trainer_pt_utils import get_length_grouped_indices
 from transformers.trainer_utils import set_seed
 
+from plumbline.checkpoints import Checkpoints
 from plumbline.errors import DivergenceError
 from plumbline.models.collate import collate
 from plumbline.models.encode import IGNORED, answer_losses, encode, mean_loss
+from plumbline.models.state import (
+    load_optimisers,
+    load_random,
+    load_weights,
+    save_optimisers,
+    save_random,
+    save_weights,
+)
 from plumbline.params import Instruct
 from plumbline.rows import Example
+from plumbline.store import read_json, write_json
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -36,12 +49,15 @@ def tune(
     validation: Sequence[Example],
     params: Instruct,
     report: Report,
+    checkpoints: Checkpoints | None = None,
 ) -> None:
-    """Fine-tune every weight of `model`, in place, on the answers of `train`.
+    """Fine-tune every weight of `model` that requires a gradient, in place, on the answers of `train`.
 
     `report(step, values)` gets loss (nats per answer token, mean over the steps since the last report),
-    learning_rate, tokens (of prompts and answers, so far) and, now and then, validation_loss.
+    learning_rate, tokens_per_second (of prompts and answers) and, now and then, validation_loss.
     The loss is a mean over the answer tokens of the whole batch, so `micro_batch` does not change the result.
+    With `checkpoints`, a run that was killed goes on from the newest, after reporting again what came before it;
+    weights and reports end as those of an undisturbed run, to the byte.
     Raises DivergenceError at the first loss that is not a finite number.
     """
     set_seed(params.seed)
@@ -51,21 +67,27 @@ def tune(
     if model.config.is_encoder_decoder:
         lengths += sum(len(row["labels"]) for row in rows)
     steps = step_count(params, len(rows))
-    callback = Curves(
+    curves = Curves(
         report=report,
         validate=lambda: mean_loss(answer_losses(model, tokenizer, validation, batch=params.micro_batch)),
         every=max(1, steps // VALIDATIONS),
         tokens_per_step=lengths / len(rows) * params.batch,
     )
+    newest = checkpoints.newest() if checkpoints else None
     common: dict[str, Any] = {
+        "curves": curves,
+        "order": Order([len(row["input_ids"]) for row in rows], params.batch, steps, params.seed),
+        "checkpoints": checkpoints,
         "model": model,
         "train_dataset": dataset,
         "processing_class": tokenizer,
         "data_collator": lambda chosen: collate(chosen, tokenizer.pad_token_id),
-        "callbacks": [callback],
+        "callbacks": [curves],
     }
     with tempfile.TemporaryDirectory() as folder:
         arguments = settings(params, steps, folder)
+        if checkpoints and checkpoints.every:
+            arguments |= {"save_strategy": "steps", "save_steps": checkpoints.every}
         if model.config.is_encoder_decoder:
             from transformers import Seq2SeqTrainingArguments
 
@@ -73,7 +95,7 @@ def tune(
         else:
             trainer = causal_trainer(arguments, common)
         trainer.remove_callback(PrinterCallback)
-        trainer.train()
+        trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     model.eval()
 
 
@@ -97,7 +119,7 @@ def settings(params: Instruct, steps: int, folder: str) -> dict[str, Any]:
         "use_cpu": not torch.cuda.is_available(),
         "bf16": params.precision == "bfloat16",
         "activation_checkpointing": params.gradient_checkpointing,
-        "train_sampling_strategy": "group_by_length",
+        "ignore_data_skip": True,  # Order finds its place by itself
         "logging_steps": max(1, steps // CURVE_POINTS),
         "logging_nan_inf_filter": False,
         "save_strategy": "no",
@@ -110,11 +132,94 @@ def settings(params: Instruct, steps: int, folder: str) -> dict[str, Any]:
     }
 
 
+class Order(torch.utils.data.Sampler[int]):
+    """Which rows make up each step: all in every pass, those of similar length together, drawn from the seed alone.
+
+    Nothing that training draws moves it, so its position is one number: the rows that were read before `start`.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch: int, steps: int, seed: int) -> None:
+        self.start = 0
+        self.rows: list[int] = []
+        while len(self.rows) < batch * steps:
+            generator = torch.Generator().manual_seed(seed + len(self.rows))
+            self.rows += get_length_grouped_indices(lengths, batch, generator=generator)
+        self.rows = self.rows[: batch * steps]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.rows[self.start :])
+
+
+class Resumable:
+    """Both trainers' checkpoints, in place of the trainers' own: whole or absent, verified, and of safetensors and JSON.
+
+    What a step depends on is all here: weights, optimiser, schedule, position, random numbers, and the losses since
+    the last report, which transformers forgets.
+    """
+
+    model: Any
+    optimizer: Any
+    lr_scheduler: Any
+    state: Any
+
+    def __init__(
+        self, *, curves: "Curves", order: Order, checkpoints: Checkpoints | None, args: Any, **named: Any
+    ) -> None:
+        super().__init__(args=args, **named)  # type: ignore[call-arg]
+        self.curves, self.order, self.checkpoints = curves, order, checkpoints
+        self.per_step = args.per_device_train_batch_size * args.gradient_accumulation_steps
+        self.resumed: Path | None = None
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Order:
+        return self.order
+
+    def training_step(self, *given: Any, **named: Any) -> Any:
+        loss = finite(super().training_step(*given, **named), self.state.global_step)  # type: ignore[misc]
+        self.curves.add(loss.item())
+        return loss
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        assert self.checkpoints is not None
+        self.checkpoints.save(self.state.global_step, self.write_state)
+
+    def write_state(self, folder: Path) -> None:
+        save_weights(folder, self.model)
+        save_optimisers(folder, [self.optimizer])
+        save_random(folder)
+        write_json(folder / "schedule.json", self.lr_scheduler.state_dict())
+        write_json(folder / "curves.json", self.curves.state())
+        self.state.save_to_json(str(folder / "trainer_state.json"))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        self.resumed = Path(resume_from_checkpoint)
+        load_weights(self.resumed, self.model)
+        self.curves.restore(read_json(self.resumed / "curves.json"))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str) -> None:
+        load_optimisers(Path(checkpoint), [self.optimizer])
+        self.lr_scheduler.load_state_dict(read_json(Path(checkpoint) / "schedule.json"))
+        self.order.start = self.state.global_step * self.per_step
+
+    def _load_rng_state(self, checkpoint: str) -> None:
+        """Too early: beginning to read rows draws a random number. See get_batch_samples."""
+
+    def get_batch_samples(self, *given: Any, **named: Any) -> Any:
+        """The rows of a step; only when the first are read do the random numbers go on where they were."""
+        rows = super().get_batch_samples(*given, **named)  # type: ignore[misc]
+        if self.resumed:
+            load_random(self.resumed)
+            self.resumed = None
+        return rows
+
+
 def causal_trainer(arguments: dict[str, Any], common: dict[str, Any]) -> Any:
     """TRL's SFTTrainer on rows that are encoded already, with a loss that is quick on a CPU."""
     from trl import SFTConfig, SFTTrainer
 
-    class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
+    class AnswerTrainer(Resumable, SFTTrainer):  # type: ignore[misc]
         """SFTTrainer that on a CPU sends only answer positions through the LM head.
 
         TRL leaves prompt and padding out of the head only where Triton is, and measures entropy at every step.
@@ -132,14 +237,11 @@ def causal_trainer(arguments: dict[str, Any], common: dict[str, Any]) -> Any:
             logits = model.get_output_embeddings()(hidden[:, :-1][kept])
             return cross_entropy(logits, labels[kept], num_items_in_batch)
 
-        def training_step(self, *given: Any, **named: Any) -> Any:
-            return finite(super().training_step(*given, **named), self.state.global_step)
-
     config = SFTConfig(**arguments, max_length=None, dataset_kwargs={"skip_prepare_dataset": True})
     return AnswerTrainer(args=config, **common)
 
 
-class Seq2SeqAnswerTrainer(Seq2SeqTrainer):  # type: ignore[misc]
+class Seq2SeqAnswerTrainer(Resumable, Seq2SeqTrainer):  # type: ignore[misc]
     """Seq2SeqTrainer whose loss is a mean over the answer tokens of the whole batch.
 
     T5 and BART themselves average every micro-batch, so that the result would depend on how a batch is divided.
@@ -163,9 +265,6 @@ class Seq2SeqAnswerTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         kept = labels != IGNORED
         loss = cross_entropy(outputs.logits[kept], labels[kept], num_items_in_batch)
         return (loss, outputs) if return_outputs else loss
-
-    def training_step(self, *given: Any, **named: Any) -> Any:
-        return finite(super().training_step(*given, **named), self.state.global_step)
 
 
 def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, tokens: Any) -> torch.Tensor:
@@ -197,18 +296,46 @@ class Curves(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, *, report: Report, validate: Callable[[], float], every: int, tokens_per_step: float) -> None:
         self.report, self.validate, self.every, self.tokens_per_step = report, validate, every, tokens_per_step
+        self.told: list[tuple[int, dict[str, float]]] = []
+        self.total, self.steps = 0.0, 0  # of the losses since the last report
+        self.began = (0, 0.0)  # step, time
+
+    def state(self) -> dict[str, Any]:
+        return {"told": self.told, "total": self.total, "steps": self.steps}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.told, self.total, self.steps = state["told"], state["total"], state["steps"]
+
+    def add(self, loss: float) -> None:
+        """A micro-batch's share of its step's loss."""
+        self.total += loss
+
+    def tell(self, step: int, values: dict[str, float]) -> None:
+        self.told.append((step, values))
+        self.report(step, dict(values))
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.report(0, {"validation_loss": self.validate()})
+        self.began = (state.global_step, time.monotonic())
+        for step, values in self.told:
+            self.report(step, dict(values))
+        if state.global_step == 0:
+            self.tell(0, {"validation_loss": self.validate()})
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.steps += 1
         if state.global_step % self.every == 0 or state.global_step == state.max_steps:
-            self.report(state.global_step, {"validation_loss": self.validate()})
+            self.tell(state.global_step, {"validation_loss": self.validate()})
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         if logs and "loss" in logs:
             values: dict[str, float] = {
-                name: float(logs[name]) for name in ("loss", "learning_rate", "grad_norm") if name in logs
+                name: float(logs[name]) for name in ("learning_rate", "grad_norm") if name in logs
             }
-            values["tokens"] = state.global_step * self.tokens_per_step
-            self.report(state.global_step, values)
+            step, started = self.began
+            tokens = (state.global_step - step) * self.tokens_per_step
+            values |= {
+                "loss": self.total / self.steps,
+                "tokens_per_second": tokens / max(time.monotonic() - started, 1e-9),
+            }
+            self.total, self.steps = 0.0, 0
+            self.tell(state.global_step, values)

@@ -10,7 +10,7 @@ from plumbline.rows import Example
 
 PARAMS = Instruct(
     seed=1, tasks=[], epochs=1.0, batch=8, micro_batch=8, learning_rate=3.0e-3, warmup=0.1, weight_decay=0.0,
-    gradient_clip=1.0, precision="float32", gradient_checkpointing=False,
+    gradient_clip=1.0, precision="float32", gradient_checkpointing=False, checkpoint_every=0,
 )  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def test_held_out_loss_falls_and_the_curve_reports_it(model_folder, tokenizer, f
     validations = [(step, values["validation_loss"]) for step, values in seen if "validation_loss" in values]
     assert validations[0] == (0, pytest.approx(before))
     assert validations[-1] == (step_count(PARAMS, 200), pytest.approx(after))
-    assert all({"loss", "learning_rate", "tokens"} <= set(values) for _, values in seen if "loss" in values)
+    assert all({"loss", "learning_rate", "tokens_per_second"} <= set(values) for _, values in seen if "loss" in values)
 
 
 @pytest.mark.parametrize("family", ["llama", "t5"])
