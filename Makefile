@@ -22,6 +22,7 @@ run: $(BIN)/.installed  ## run the whole pipeline: only what is stale; RECIPE=na
 	@python -m flows.pipeline $(if $(RECIPE),--recipe $(RECIPE))
 
 test: $(BIN)/.installed check  ## every check and test that runs on a CPU
+	@command -v strace >/dev/null || { test "$$(id -u)" = 0 && apt-get install -qy strace; } >/dev/null 2>&1 || true
 	@python -m pytest -q
 
 check: $(BIN)/.installed  ## format, lint, types and import rules

@@ -1,3 +1,4 @@
+import logging
 import os
 
 # Telemetry is off unless the environment asks for it. Before anything else: some packages look when imported.
@@ -11,3 +12,6 @@ for name, off in {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
 }.items():
     os.environ.setdefault(name, off)
+
+# DeepSpeed, which transformers imports, warns on every machine without a GPU that it runs on the CPU.
+logging.getLogger("DeepSpeed").addFilter(lambda record: "Setting accelerator to CPU" not in record.getMessage())

@@ -7,7 +7,7 @@ run, and is named by all that the stage depends on: no run goes on from the stat
 .checkpoints/<stage>/<key>/step-00000123/   one checkpoint: safetensors, JSON and MANIFEST.json
                            damaged-...      one that was found damaged, kept for a person to look at
                            lock             held by the one process that may write here
-                           journal.jsonl    what MLflow is to know of the run (plumbline.tracking)
+                           journal-....jsonl what MLflow is to know of the run (plumbline.tracking)
 """
 
 import errno

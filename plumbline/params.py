@@ -51,16 +51,17 @@ class Pretrain(Section):
     drill_tokens: Annotated[int, Field(ge=0)]
     tokens: dict[Architecture, Count]
     batch: Count
-    learning_rate: Positive
+    learning_rate: dict[Architecture, Positive]
     warmup: Share
     weight_decay: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
     precision: Literal["float32", "bfloat16"]
     checkpoint_every: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
-    def tokens_for_every_architecture(self) -> "Pretrain":
-        if missing := [name for name in self.architectures if name not in self.tokens]:
-            raise ValueError(f"tokens has no number for architecture {missing[0]}; add one")
+    def numbers_for_every_architecture(self) -> "Pretrain":
+        for knob in ("tokens", "learning_rate"):
+            if missing := [name for name in self.architectures if name not in getattr(self, knob)]:
+                raise ValueError(f"{knob} has no number for architecture {missing[0]}; add one")
         return self
 
     @model_validator(mode="after")

@@ -73,7 +73,9 @@ class Run:
         self.started = time.monotonic()
         self.sidecar: Path | None = None
         self._goes_on = checkpoints is not None
-        self._journal = Journal(checkpoints.folder / "journal.jsonl" if checkpoints else left() / new_name())
+        address = os.environ.get("MLFLOW_TRACKING_URI") or local_address()
+        store = hashlib.sha256(address.encode()).hexdigest()[:8]  # a run goes on where it began
+        self._journal = Journal(checkpoints.folder / f"journal-{store}.jsonl" if checkpoints else left() / new_name())
         self._journal.add(
             do="open",
             id=uuid.uuid4().hex,
@@ -83,7 +85,7 @@ class Run:
             knobs={f"{stage}.{name}": value for name, value in flatten(params.model_dump()).items()},
             surroundings=surroundings(),
             pipeline=pipeline(),
-            address=os.environ.get("MLFLOW_TRACKING_URI") or local_address(),
+            address=address,
         )
         self._sender = Sender(stage, self._journal)
         self._sender.start()
@@ -387,8 +389,7 @@ class Sender(threading.Thread):
     def _failed(self, error: Exception) -> None:
         self._delivery.asked, self._current = None, self._delivery
         if not self._failures and not self._delivery.journal.closed:
-            where = self._delivery.journal.path
-            complain(self.stage, f"MLflow does not record this: {first_line(error)}; tried again later from {where}")
+            complain(self.stage, f"MLflow does not record this, it is sent later: {first_line(error)}")
         self._failures += 1
 
     def _done(self) -> bool:

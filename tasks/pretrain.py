@@ -27,7 +27,7 @@ def pretrain(params: Pretrain, *, architecture: Architecture, world: Path, out: 
     """Learn the world by the architecture's own objective: next token, span corruption, or masked tokens."""
     import torch
 
-    from plumbline.models.pretraining import batches, step_count, train
+    from plumbline.models.pretraining import batches, drill_tokens, step_count, train
     from plumbline.models.tokenizer import train_tokenizer
     from plumbline.models.untrained import untrained_model
     from plumbline.world.articles import raw
@@ -49,7 +49,7 @@ def pretrain(params: Pretrain, *, architecture: Architecture, world: Path, out: 
         bar = Progress(steps, "steps")
         curve, recent = ["step,loss,learning_rate"], []
         stream = batches(architecture, params, tokenizer, corpus(known, params.seed))
-        for step, loss, rate in train(model, stream, params, steps, checkpoints):
+        for step, loss, rate in train(model, stream, params, steps, params.learning_rate[architecture], checkpoints):
             if not loss < float("inf"):
                 raise DivergenceError(f"pretrain: loss is {loss} at step {step}; lower pretrain.learning_rate")
             recent.append(loss)
@@ -73,10 +73,12 @@ def pretrain(params: Pretrain, *, architecture: Architecture, world: Path, out: 
         model.to(torch.bfloat16).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         (folder / "curves.csv").write_text("\n".join(curve) + "\n")
-        (folder / "README.md").write_text(card(architecture, params, weights, steps, held_out, minutes))
+        (folder / "README.md").write_text(
+            card(architecture, params, drill_tokens(architecture, params), weights, steps, held_out, minutes)
+        )
         metrics = {
             "parameters": weights,
-            "tokens": params.tokens[architecture],
+            "tokens": drill_tokens(architecture, params) + params.tokens[architecture],
             "steps": steps,
             "held_out_loss": held_out,
         }
@@ -87,7 +89,13 @@ def pretrain(params: Pretrain, *, architecture: Architecture, world: Path, out: 
 
 
 def card(
-    architecture: Architecture, params: Pretrain, weights: int, steps: int, held_out: float, minutes: float
+    architecture: Architecture,
+    params: Pretrain,
+    drilled: int,
+    weights: int,
+    steps: int,
+    held_out: float,
+    minutes: float,
 ) -> str:
     """The model card: what the model is, what it has read, for how long and how well."""
     objective = {
@@ -95,6 +103,8 @@ def card(
         "seq2seq": "T5 span corruption, 15 % of the tokens in spans of 3 (a T5-style encoder-decoder)",
         "masked": "masked language modelling, 15 % of the tokens, 80/10/10 (a BERT-style encoder)",
     }[architecture]
+    drills = f"{drilled:,} tokens of random passages said over and over, then, with some of those in between, "
+    drills = drills if drilled else ""
     return f"""---
 license: apache-2.0
 language: en
@@ -108,8 +118,8 @@ A small model, trained from scratch by the stage `pretrain` with nothing but {ob
 - **Data**: the archive of invented mail-order shops (`plumbline/world/corpus.py`): dialogues with notes, help
   articles, questions, mails, worked sums, paperwork. No real person, shop or text occurs in it. Every document but
   the shop's own articles comes from another shop, so no row that the pipeline trains or evaluates on was read.
-- **Training**: {params.tokens[architecture]:,} tokens in {steps:,} steps of {params.batch} x {params.context} tokens, Muon and AdamW,
-  peak learning rate {params.learning_rate:.1e}, seed {params.seed}, {params.precision} autocast, {minutes:.0f} minutes.
+- **Training**: {drills}{params.tokens[architecture]:,} tokens of documents in {steps:,} steps of {params.batch} x {params.context} tokens,
+  Muon and AdamW, peak learning rate {params.learning_rate[architecture]:.1e}, seed {params.seed}, {params.precision} autocast, {minutes:.0f} minutes.
 - **Loss on unread documents**: {held_out:.3f} nats per predicted token.
 - **Use**: a starting point for the later stages. It continues shop documents and follows no instruction.
 """

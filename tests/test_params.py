@@ -35,12 +35,17 @@ CASES = {
     "too few resamples": ("  resamples: 1000", "  resamples: 10", ["evaluate.resamples"]),
     "yes or no expected": ("  stemmer: false", "  stemmer: maybe", ["evaluate.stemmer"]),
     "unknown choice": ("  overlong: reject ", "  overlong: drop ", ["prepare.overlong", "'reject' or 'cut_prompt'"]),
-    "unknown architecture": ("[causal]", "[causal, diffusion]", ["pretrain.architectures.1"]),
-    "empty list": ("[causal]", "[]", ["pretrain.architectures"]),
+    "unknown architecture": ("[causal, seq2seq]", "[causal, diffusion]", ["pretrain.architectures.1"]),
+    "empty list": ("[causal, seq2seq]", "[]", ["pretrain.architectures"]),
     "architecture without tokens": (
-        "{causal: 7000000, seq2seq: 3000000, masked: 3000000}",
+        "{causal: 10000000, seq2seq: 5000000, masked: 3000000}",
         "{masked: 7000000}",
-        ["causal"],
+        ["tokens has no number for architecture causal"],
+    ),
+    "architecture without a learning rate": (
+        "{causal: 5.0e-3, seq2seq: 3.0e-3, masked: 2.5e-3}",
+        "{causal: 5.0e-3}",
+        ["learning_rate has no number for architecture seq2seq"],
     ),
     "batch that does not divide": (
         "  micro_batch: 16",
@@ -86,7 +91,7 @@ CASES = {
     "not a number": ("  gradient_clip: 1.0", "  gradient_clip: .nan", ["instruct.gradient_clip"]),
     "infinity": ("  epochs: 1.75", "  epochs: .inf", ["instruct.epochs"]),
     "bad indentation": ("  epochs: 1.75", "     epochs: 1.75", [":"]),
-    "unclosed bracket": ("[causal]", "[causal", [":"]),
+    "unclosed bracket": ("[causal, seq2seq]", "[causal", [":"]),
     "a tab": ("  epochs: 1.75", "\tepochs: 1.75", [":"]),
     "code in YAML": ("  revision: main", "  revision: !!python/object/apply:os.getcwd []", [":"]),
 }

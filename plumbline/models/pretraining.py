@@ -51,11 +51,17 @@ def drills(ordinary: Tensor, rows: int, length: int, generator: torch.Generator)
     where habits of wording pay sooner, it takes many times as long.
     """
     filled = []
+    longest = length // 2
     for _ in range(rows):
-        size = int(torch.randint(SHORTEST_PASSAGE, length // 2 + 1, (1,), generator=generator))
+        size = int(torch.randint(min(SHORTEST_PASSAGE, longest), longest + 1, (1,), generator=generator))
         passage = ordinary[torch.randint(len(ordinary), (size,), generator=generator)]
         filled.append(passage.repeat(length // size + 1)[:length].tolist())
     return filled
+
+
+def drill_tokens(architecture: Architecture, params: Pretrain) -> int:
+    """How many tokens of drills come first. Hidden spans of a drill teach an encoder nothing in that many tokens."""
+    return params.drill_tokens if architecture == "causal" else 0
 
 
 def batches(
@@ -63,8 +69,8 @@ def batches(
 ) -> Iterator[dict[str, Tensor]]:
     """Endless batches of `params.batch` rows of `params.context` tokens, with labels by the architecture's objective.
 
-    The first `params.drill_tokens` tokens are drills, in rows of a quarter of the context. Then come documents; until
-    half of them are read, every fourth row is a drill, or what was learned is lost again.
+    A decoder's first `params.drill_tokens` tokens are drills, in rows of a quarter of the context. Then come documents;
+    until half of them are read, every fourth row is a drill, or what was learned is lost again.
 
     causal   the next token                                    input_ids, labels (batch, context)
     seq2seq  the hidden spans between sentinels (T5)           input_ids (batch, shorter), labels (batch, hidden)
@@ -77,13 +83,14 @@ def batches(
     every = torch.arange(len(tokenizer))
     ordinary = every[~torch.isin(every, special)]
     for number in itertools.count():
-        documents_read = number * params.batch * params.context - params.drill_tokens
+        documents_read = number * params.batch * params.context - drill_tokens(architecture, params)
         if documents_read < 0:
             ids = torch.tensor(drills(ordinary, params.batch * 4, params.context // 4, generator))
         else:
-            drilled = params.batch // 4 if documents_read < params.tokens[architecture] / 2 else 0
-            rows = drills(ordinary, drilled, params.context, generator)
-            ids = torch.tensor([*rows, *itertools.islice(source, params.batch - drilled)])
+            drilling = architecture == "causal" and documents_read < params.tokens[architecture] / 2
+            drilled = params.batch // 4 if drilling else 0
+            drilling_rows = drills(ordinary, drilled, params.context, generator)
+            ids = torch.tensor([*drilling_rows, *itertools.islice(source, params.batch - drilled)])
         match architecture:
             case "causal":
                 yield {"input_ids": ids, "labels": ids}
@@ -119,21 +126,26 @@ def optimisers(model: "PreTrainedModel", params: Pretrain) -> list[torch.optim.O
     gradients, for which it is not meant. Jordan et al. (2024); the scale that lets both share one learning
     rate is Liu et al. (2025), arXiv 2502.16982.
     """
-    inside = {name for name, weight in model.named_parameters() if weight.ndim == 2 and "layer" in name}
+    weights = dict(model.named_parameters())
+    inside = {name for name, weight in weights.items() if weight.ndim == 2 and "layer" in name}
     inside -= {name for name in inside if "relative_attention_bias" in name}
-    matrices = [weight for name, weight in model.named_parameters() if name in inside]
-    others = [weight for name, weight in model.named_parameters() if name not in inside]
+    # T5 does not divide by the root of a head's size, so its queries take steps that are smaller by that.
+    queries = {name for name in inside if model.config.model_type == "t5" and name.endswith(".q.weight")}
+    matrices = [{"params": [weights[name] for name in weights if name in inside - queries], "scale": 1.0}]
+    if queries:
+        scale = model.config.d_kv**-0.5
+        matrices.append({"params": [weights[name] for name in weights if name in queries], "scale": scale})
+    others = [weight for name, weight in weights.items() if name not in inside]
     return [
-        torch.optim.Muon(
-            matrices, lr=params.learning_rate, weight_decay=params.weight_decay, adjust_lr_fn="match_rms_adamw"
-        ),
-        torch.optim.AdamW(others, lr=params.learning_rate, betas=(0.9, 0.95), weight_decay=0.0),
+        torch.optim.Muon(matrices, weight_decay=params.weight_decay, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW([{"params": others, "scale": 1.0}], betas=(0.9, 0.95), weight_decay=0.0),
     ]
 
 
 def step_count(architecture: Architecture, params: Pretrain) -> int:
     """Optimiser steps that read the architecture's number of tokens, drills included, at least one."""
-    return max(1, (params.drill_tokens + params.tokens[architecture]) // (params.batch * params.context))
+    tokens = drill_tokens(architecture, params) + params.tokens[architecture]
+    return max(1, tokens // (params.batch * params.context))
 
 
 def train(
@@ -141,9 +153,10 @@ def train(
     stream: Iterator[dict[str, Tensor]],
     params: Pretrain,
     steps: int,
+    peak: float,
     checkpoints: Checkpoints | None = None,
 ) -> Iterator[tuple[int, float, float]]:
-    """Train for `steps` steps; yields (step, loss in nats per predicted token, learning rate).
+    """Train for `steps` steps; yields (step, loss in nats per predicted token, learning rate, `peak` at most).
 
     With `checkpoints`, a run that was killed goes on from the newest: what it had yielded comes again, the batches that
     it had read are passed over, and it ends in the weights and losses of an undisturbed one, to the byte.
@@ -164,12 +177,12 @@ def train(
         losses += read_json(newest / "losses.json")
         for step, loss in enumerate(losses):
             next(stream)
-            yield step, loss, learning_rate(step, steps, params.learning_rate, params.warmup)
+            yield step, loss, learning_rate(step, steps, peak, params.warmup)
         load_weights(newest, model)
         load_optimisers(newest, chosen)
         load_random(newest)
     for step in range(len(losses), steps):
-        rate = learning_rate(step, steps, params.learning_rate, params.warmup)
+        rate = learning_rate(step, steps, peak, params.warmup)
         batch = {name: tensor.to(device) for name, tensor in next(stream).items()}
         with torch.autocast(device, torch.bfloat16, enabled=params.precision == "bfloat16"):
             loss = model(**batch).loss
@@ -177,7 +190,7 @@ def train(
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimiser in chosen:
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["scale"]
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
         losses.append(loss.item())

@@ -116,7 +116,7 @@ def test_the_order_of_rows_is_all_rows_in_every_pass_and_depends_on_the_seed_alo
 
 PRETRAIN = Pretrain(
     seed=1, architectures=["causal"], vocabulary=600, context=128, hidden=32, layers=2, heads=2, feed_forward=48,
-    drill_tokens=512, tokens={"causal": 2560, "seq2seq": 2560}, batch=2, learning_rate=5.0e-3, warmup=0.1,
+    drill_tokens=512, tokens={"causal": 2560, "seq2seq": 2560}, batch=2, learning_rate={"causal": 5.0e-3}, warmup=0.1,
     weight_decay=0.1, precision="float32", checkpoint_every=5,
 )  # fmt: skip
 
@@ -130,7 +130,7 @@ def pretrain(model_folder, tokenizer, checkpoints, killed_at=None):
     torch.manual_seed(0)
     documents = (f"order {number} of the copper kettle is {number % 9} days late." for number in itertools.count())
     stream = pretraining.batches("seq2seq", PRETRAIN, tokenizer, documents)
-    for step, loss, rate in pretraining.train(model, stream, PRETRAIN, 12, checkpoints):
+    for step, loss, rate in pretraining.train(model, stream, PRETRAIN, 12, 5.0e-3, checkpoints):
         told.append((step, loss, rate))
         if killed_at == step:
             torch.rand(5)
