@@ -173,7 +173,8 @@ class Journal:
         whole = content[: content.rfind(b"\n") + 1]
         self._file.truncate(len(whole))  # of a line that a killed process was writing, the beginning is left
         for line in whole.splitlines():
-            self._take(json.loads(line))
+            with suppress(ValueError):  # a damaged line costs what it said
+                self._take(json.loads(line))
         self.found = bool(self.entries)  # those of an earlier process
 
     def add(self, **entry: Any) -> None:
@@ -378,7 +379,8 @@ class Sender(threading.Thread):
             work = self._copies[0]
             assert self._delivery.store is not None
             work(self._delivery.store)
-            self._copies = self._copies[1:]
+            with suppress(IndexError):  # forgotten meanwhile
+                self._copies.pop(0)
         if not self._looked:
             self._looked = True
             for journal in journals_left(self._delivery.journal.opening()["address"]):
@@ -476,14 +478,15 @@ class Store:
     def model(self, name: str, folder: Path) -> None:
         from mlflow.entities import LoggedModelOutput
 
-        if self.again:  # a killed process may have been here before
-            made = self.client.search_logged_models([self.experiment], f"source_run_id = '{self.run}'")
-            for model in made:
-                self.client.delete_logged_model(model.model_id)
+        if self.again:  # an earlier try may have been here
+            for made in self.client.search_logged_models([self.experiment], f"source_run_id = '{self.run}'"):
+                self.client.delete_logged_model(made.model_id)
+        self.again = True  # until this has gone well
         model = self.client.create_logged_model(self.experiment, name=name, source_run_id=self.run)
         self.client.log_model_artifacts(model.model_id, str(folder))
         self.client.finalize_logged_model(model.model_id, "READY")
         self.client.log_outputs(self.run, [LoggedModelOutput(model.model_id, 0)])
+        self.again = False
 
     def end(self, stage: str, status: str, facts: Mapping[str, float], when: int) -> None:
         self.results(stage, facts, when)

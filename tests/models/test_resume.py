@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from plumbline.checkpoints import Checkpoints
 from plumbline.models import pretraining, tuning
@@ -34,9 +35,14 @@ class Killed(BaseException):
     """Stands for SIGKILL, which leaves no time for anything."""
 
 
-def tune(model_folder, tokenizer, family, checkpoints, killed_at=None):
-    """Weights and reports of a run; of one that is killed after step `killed_at`, nothing."""
+def tune(model_folder, tokenizer, family, checkpoints, killed_at=None, learn=""):
+    """Weights and reports of a run; of one that is killed after step `killed_at`, as far as it came.
+
+    Only weights with `learn` in their name learn.
+    """
     model, told = load_model(model_folder(family)), []
+    for name, weight in model.named_parameters():
+        weight.requires_grad_(learn in name)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.2
@@ -79,6 +85,15 @@ def test_a_run_that_was_killed_after_its_last_step_has_nothing_left_to_do(model_
     whole = tune(model_folder, tokenizer, "llama", checkpoints)
     again = tune(model_folder, tokenizer, "llama", checkpoints)
     assert torch.equal(again[0], whole[0]) and again[1] == whole[1]
+
+
+def test_weights_that_do_not_learn_are_no_part_of_the_state(model_folder, tokenizer, checkpoints, short):
+    whole = tune(model_folder, tokenizer, "llama", None, learn="layers.1.mlp")
+    tune(model_folder, tokenizer, "llama", checkpoints, killed_at=8, learn="layers.1.mlp")
+    kept = load_file(checkpoints.newest() / "weights.safetensors")
+    assert set(kept) == {f"model.layers.1.mlp.{name}_proj.weight" for name in ("gate", "up", "down")}
+    resumed = tune(model_folder, tokenizer, "llama", checkpoints, learn="layers.1.mlp")
+    assert torch.equal(resumed[0], whole[0]) and resumed[1] == whole[1]
 
 
 @pytest.mark.parametrize("dropped", DROPPED)
