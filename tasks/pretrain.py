@@ -61,7 +61,8 @@ def pretrain(params: Pretrain, *, architecture: Architecture, world: Path, out: 
                 recent = []
 
         # Other shops again, from a seed that training never used: a loss on documents that the model has not read.
-        unseen = batches(architecture, params, tokenizer, corpus([], params.seed + 1_000_003))
+        others = corpus([], params.seed + 1_000_003)
+        unseen = batches(architecture, params, tokenizer, others, drilling=False)
         with torch.inference_mode():
             losses = [
                 model(**{name: tensor.to(model.device) for name, tensor in next(unseen).items()}).loss.item()

@@ -65,12 +65,18 @@ def drill_tokens(architecture: Architecture, params: Pretrain) -> int:
 
 
 def batches(
-    architecture: Architecture, params: Pretrain, tokenizer: "PreTrainedTokenizerBase", documents: Iterator[str]
+    architecture: Architecture,
+    params: Pretrain,
+    tokenizer: "PreTrainedTokenizerBase",
+    documents: Iterator[str],
+    *,
+    drilling: bool = True,
 ) -> Iterator[dict[str, Tensor]]:
     """Endless batches of `params.batch` rows of `params.context` tokens, with labels by the architecture's objective.
 
     A decoder's first `params.drill_tokens` tokens are drills, in rows of a quarter of the context. Then come documents;
-    until half of them are read, every fourth row is a drill, or what was learned is lost again.
+    until half of them are read, every fourth row is a drill, or what was learned is lost again. Not `drilling`, all
+    rows are documents.
 
     causal   the next token                                    input_ids, labels (batch, context)
     seq2seq  the hidden spans between sentinels (T5)           input_ids (batch, shorter), labels (batch, hidden)
@@ -82,13 +88,15 @@ def batches(
     special = torch.tensor(tokenizer.all_special_ids)
     every = torch.arange(len(tokenizer))
     ordinary = every[~torch.isin(every, special)]
+    drilling = drilling and architecture == "causal"
+    before = drill_tokens(architecture, params) if drilling else 0
     for number in itertools.count():
-        documents_read = number * params.batch * params.context - drill_tokens(architecture, params)
+        documents_read = number * params.batch * params.context - before
         if documents_read < 0:
             ids = torch.tensor(drills(ordinary, params.batch * 4, params.context // 4, generator))
         else:
-            drilling = architecture == "causal" and documents_read < params.tokens[architecture] / 2
-            drilled = params.batch // 4 if drilling else 0
+            first_half = documents_read < params.tokens[architecture] / 2
+            drilled = params.batch // 4 if drilling and first_half else 0
             drilling_rows = drills(ordinary, drilled, params.context, generator)
             ids = torch.tensor([*drilling_rows, *itertools.islice(source, params.batch - drilled)])
         match architecture:

@@ -58,6 +58,11 @@ def test_documents_follow_each_other_without_a_gap(tokenizer):
     assert text[:-1] == list(itertools.islice(documents(), len(text) - 1))
 
 
+def test_what_the_loss_on_unread_documents_is_measured_on_has_no_drills(tokenizer):
+    stream = batches("causal", PRETRAIN, tokenizer, documents(), drilling=False)
+    assert not any(said_again(row) for _ in range(3) for row in next(stream)["input_ids"].tolist())
+
+
 def test_an_encoder_decoder_reads_documents_from_the_first_step_on(tokenizer):
     first = next(batches("seq2seq", PRETRAIN, tokenizer, documents()))["input_ids"]
     assert len(first) == PRETRAIN.batch and not any(said_again(row) for row in first.tolist())
