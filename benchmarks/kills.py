@@ -52,6 +52,7 @@ STAGES: dict[str, dict[str, Any]] = {
     f"instruct {kind}": {
         "stage": "instruct",
         "inputs": {"base": kind, "data": "rows"},
+        "options": {},  # of the command line, besides the folders
         "knobs": {"epochs": 2.4, "batch": 8, "micro_batch": 4, "precision": "float32", "checkpoint_every": 4},
     }
     for kind in ("causal", "seq2seq")
@@ -169,6 +170,7 @@ class Bench:
         """The process of a life of `case` in `folder`."""
         stage = STAGES[case]["stage"]
         inputs = [f"--{name}={self.root / path}" for name, path in STAGES[case]["inputs"].items()]
+        options = [f"--{name}={value}" for name, value in STAGES[case]["options"].items()]
 
         def life() -> None:
             os.chdir(folder)
@@ -177,7 +179,7 @@ class Bench:
             }  # fmt: skip
             if without:
                 forget(without)
-            sys.argv = [stage, *inputs, "--out=out"]
+            sys.argv = [stage, *inputs, *options, "--out=out"]
             runpy.run_module(f"tasks.{stage}", run_name="__main__", alter_sys=True)
 
         return forked(life, folder / "log")

@@ -294,10 +294,14 @@ def calls_of_a_save(saver, folder: Path) -> list[tuple[str, int]]:
 def test_whatever_fails_at_any_system_call_of_a_save_a_whole_checkpoint_is_loaded(saver, tmp_path, fault, capsys):
     calls = calls_of_a_save(saver, tmp_path / "whole")
     assert {"fsync", "rename", "write", "mkdir"} <= {name for name, _ in calls} and len(calls) > 40
+    missed = []
     for name, time_of_name in calls:
         folder = tmp_path / f"{name}-{time_of_name}"
-        code, _ = save_under(saver, folder, "-e", f"inject={name}:{fault}:when={time_of_name}")
+        code, trace = save_under(saver, folder, "-e", f"inject={name}:{fault}:when={time_of_name}")
         place = f"{fault} at {name} {time_of_name}: exit {code}"
+        if code == 0 and "(INJECTED)" not in trace:  # the read that waits is now and then seen twice
+            missed.append(name)
+            continue
         assert code == -signal.SIGKILL if "KILL" in fault else code in (0, 1), place
         newest = Checkpoints(folder, every=10).newest()
         assert newest is not None and newest.name in ("step-00000020", "step-00000030"), place
@@ -305,6 +309,7 @@ def test_whatever_fails_at_any_system_call_of_a_save_a_whole_checkpoint_is_loade
         assert capsys.readouterr().err == "", f"{place}: nothing damaged ever had a checkpoint's name"
         if name in ("write", "fsync", "rename", "mkdir"):
             assert code and (code == -signal.SIGKILL or not list(folder.glob(".partial-*"))), place
+    assert missed in ([], ["read"])
 
 
 @pytest.mark.skipif(bool(traced()), reason=traced() or "")
