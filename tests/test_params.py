@@ -17,8 +17,8 @@ def test_the_project_s_own_params_are_well_formed():
 
 CASES = {
     "misspelt knob": (
-        "  epochs: 1.75",
-        "  epoch: 1.75",
+        "  epochs: 1.9",
+        "  epoch: 1.9",
         ["instruct.epoch: unknown knob; did you mean epochs?", "instruct.epochs: is missing"],
     ),
     "unknown section": ("world:  ", "worlds:  ", ["worlds: unknown knob; did you mean world?", "world: is missing"]),
@@ -48,9 +48,9 @@ CASES = {
         ["learning_rate has no number for architecture seq2seq"],
     ),
     "batch that does not divide": (
-        "  micro_batch: 16",
+        "  micro_batch: 8",
         "  micro_batch: 5",
-        ["batch (16) must be a multiple of micro_batch (5)"],
+        ["batch (8) must be a multiple of micro_batch (5)"],
     ),
     "heads that do not divide": ("  heads: 3", "  heads: 5", ["must be a multiple of twice heads (5)"]),
     "nothing for a knob": ("  revision: main", "  revision:", ["base.revision"]),
@@ -89,10 +89,10 @@ CASES = {
     "soft prompt begun with nothing": ('init: "The customer is positive, negative or neutral:"', 'init: ""', ["init"]),
     "own learning rate as text": ("learning_rate: 3.0e-2", "learning_rate: 3e-2", ["write 3.0e-02 for 3e-2"]),
     "not a number": ("  gradient_clip: 1.0", "  gradient_clip: .nan", ["instruct.gradient_clip"]),
-    "infinity": ("  epochs: 1.75", "  epochs: .inf", ["instruct.epochs"]),
-    "bad indentation": ("  epochs: 1.75", "     epochs: 1.75", [":"]),
+    "infinity": ("  epochs: 1.9", "  epochs: .inf", ["instruct.epochs"]),
+    "bad indentation": ("  epochs: 1.9", "     epochs: 1.9", [":"]),
     "unclosed bracket": ("[causal, seq2seq]", "[causal", [":"]),
-    "a tab": ("  epochs: 1.75", "\tepochs: 1.75", [":"]),
+    "a tab": ("  epochs: 1.9", "\tepochs: 1.9", [":"]),
     "code in YAML": ("  revision: main", "  revision: !!python/object/apply:os.getcwd []", [":"]),
 }
 
@@ -123,7 +123,7 @@ def test_the_line_is_that_of_the_knob(tmp_path):
 
 def test_all_problems_come_at_once(tmp_path):
     path = tmp_path / "params.yaml"
-    text = GOOD.replace("  stemmer: false", "  stemmer: maybe").replace("  epochs: 1.75", "  epochs: none")
+    text = GOOD.replace("  stemmer: false", "  stemmer: maybe").replace("  epochs: 1.9", "  epochs: none")
     path.write_text(text.replace("  dialogues: 1600", "  dialogues: 0"), encoding="utf-8")
     with pytest.raises(ParamsError) as caught:
         load_params(path)
