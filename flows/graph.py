@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -44,7 +43,7 @@ class Stages:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._running: set[subprocess.Popen[str]] = set()
-        self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self.turn = threading.Lock()  # stages run one after another: each takes all cores, or the whole GPU
         self.stopped = False
 
     def graph(self) -> dict[str, list[str]]:
@@ -68,10 +67,6 @@ class Stages:
         targets = [f"{self.root}/dvc.yaml:{stage}" for stage in stages] or None
         with _REPOSITORY, Repo(str(self.root), _wait_for_lock=True) as repository:
             return {name.rpartition(":")[2] for name in repository.status(targets=targets)}
-
-    def turn(self, stage: str) -> threading.Lock:
-        """What the variants of one stage hold one after another: each trains with all cores or the whole GPU."""
-        return self._turns[stage.partition("@")[0]]
 
     def run(self, stage: str, on_line: Callable[[str], None], environment: Mapping[str, str]) -> bool:
         """Have DVC run one stage; True if it ran, False if DVC restored its results from an earlier run.

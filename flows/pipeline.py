@@ -58,7 +58,7 @@ def run_one(stage: str, stages: Stages, terminal: Terminal, environment: dict[st
         if not CHATTER.match(text):
             terminal.line(stage, text)
 
-    with stages.turn(stage):
+    with stages.turn:
         started = time.monotonic()
         try:
             ran = stages.run(stage, on_line, environment)
