@@ -9,22 +9,20 @@ writes   out   adapter_model.safetensors, adapter_config.json, adapter.json (of 
 maths    plumbline/models/adapters.py, plumbline/models/tuning.py
 """
 
-import csv
 import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from plumbline.checkpoints import resumable
+from plumbline.curves import TrainingCurve
 from plumbline.errors import DataError, ParamsError
 from plumbline.params import Adapt, Full
-from plumbline.progress import Progress
 from plumbline.rows import of_tasks
 from plumbline.stage import run_stage
 from plumbline.store import need, unfinished
 from plumbline.tracking import track
 
-CURVES = ("step", "loss", "learning_rate", "validation_loss")
 PROBED = 8  # validation prompts on which a merged LoRA is compared with itself
 
 
@@ -59,41 +57,28 @@ def adapt(params: Adapt, *, adapter: str, start: Path, data: Path, out: Path) ->
         encoded = encode(tokenizer, train, model.config.is_encoder_decoder, choice)
         refuse_overlong(max(len(row["input_ids"]) for row in encoded), model.config, data, adapter)
         parameters = {"trained": sum(weight.numel() for weight in trainable(model)), "all": model.num_parameters()}
-        curve: dict[int, dict[str, float]] = {}
-        bar = Progress(step_count(training, len(train)), "steps")
-
-        def report(step: int, values: dict[str, float]) -> None:
-            curve.setdefault(step, {}).update(values)
-            run.step(step, **values)
-            bar.show(step, **values)
-
-        tune(model, tokenizer, train, validation, training, report, checkpoints, choice)
+        curve = TrainingCurve(run, step_count(training, len(train)))
+        tune(model, tokenizer, train, validation, training, curve.report, checkpoints, choice)
 
         if added:
             save(model, added, beneath, folder, start=settings.start, tasks=settings.tasks)
         else:
             model.save_pretrained(folder / "model")
             tokenizer.save_pretrained(folder / "model")
-        with (folder / "curves.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, CURVES, extrasaction="ignore", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows({"step": step, **values} for step, values in sorted(curve.items()))
+        curve.write(folder / "curves.csv")
         run.model(folder)
         facts: dict[str, Any] = {}
         if settings.kind == "lora":
             facts["merging_moves"] = merging_moves(beneath, folder, [row.prompt for row in validation[:PROBED]])
-        validations = [values["validation_loss"] for values in curve.values() if "validation_loss" in values]
         run.finish(
             folder,
             kind=settings.kind,
             start=settings.start,
             rows=len(train),
             tasks=dict(Counter(row.task for row in train)),
-            steps=max(curve),
             parameters=parameters,
             bytes={"saved": weight_bytes(folder), "base": weight_bytes(weights_folder(beneath, check=False))},
-            validation_loss_before=validations[0],
-            validation_loss=validations[-1],
+            **curve.results(),
             **facts,
         )
     return out

@@ -5,19 +5,16 @@ writes   out   model/ (safetensors and tokenizer), curves.csv, metrics.json
 maths    plumbline/models/tuning.py
 """
 
-import csv
 from collections import Counter
 from pathlib import Path
 
 from plumbline.checkpoints import resumable
+from plumbline.curves import TrainingCurve
 from plumbline.params import Instruct
-from plumbline.progress import Progress
 from plumbline.rows import of_tasks
 from plumbline.stage import run_stage
 from plumbline.store import need, unfinished
 from plumbline.tracking import track
-
-CURVES = ("step", "loss", "learning_rate", "validation_loss")
 
 
 def instruct(params: Instruct, *, base: Path, data: Path, out: Path) -> Path:
@@ -38,31 +35,18 @@ def instruct(params: Instruct, *, base: Path, data: Path, out: Path) -> Path:
     ):
         run.input("base", base)
         run.input("data", data)
-        curve: dict[int, dict[str, float]] = {}
-        bar = Progress(step_count(params, len(train)), "steps")
-
-        def report(step: int, values: dict[str, float]) -> None:
-            curve.setdefault(step, {}).update(values)
-            run.step(step, **values)
-            bar.show(step, **values)
-
-        tune(model, tokenizer, train, validation, params, report, checkpoints)
+        curve = TrainingCurve(run, step_count(params, len(train)))
+        tune(model, tokenizer, train, validation, params, curve.report, checkpoints)
 
         model.save_pretrained(folder / "model")
         tokenizer.save_pretrained(folder / "model")
-        with (folder / "curves.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, CURVES, extrasaction="ignore", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows({"step": step, **values} for step, values in sorted(curve.items()))
+        curve.write(folder / "curves.csv")
         run.model(folder / "model")
-        validations = [values["validation_loss"] for values in curve.values() if "validation_loss" in values]
         run.finish(
             folder,
             rows=len(train),
             tasks=dict(Counter(row.task for row in train)),
-            steps=max(curve),
-            validation_loss_before=validations[0],
-            validation_loss=validations[-1],
+            **curve.results(),
         )
     return out
 

@@ -13,14 +13,7 @@ from plumbline.algorithms.corruption import mask_tokens, noise_spans, span_corru
 from plumbline.checkpoints import Checkpoints
 from plumbline.models.collate import collate
 from plumbline.models.encode import IGNORED
-from plumbline.models.state import (
-    load_optimisers,
-    load_random,
-    load_weights,
-    save_optimisers,
-    save_random,
-    save_weights,
-)
+from plumbline.models.state import load_optimisers, load_random, load_weights, save_state
 from plumbline.params import Architecture, Pretrain
 from plumbline.store import read_json, write_json
 
@@ -88,7 +81,6 @@ def batches(
     special = torch.tensor(tokenizer.all_special_ids)
     every = torch.arange(len(tokenizer))
     ordinary = every[~torch.isin(every, special)]
-    drilling = drilling and architecture == "causal"
     before = drill_tokens(architecture, params) if drilling else 0
     for number in itertools.count():
         documents_read = number * params.batch * params.context - before
@@ -96,7 +88,7 @@ def batches(
             ids = torch.tensor(drills(ordinary, params.batch * 4, params.context // 4, generator))
         else:
             first_half = documents_read < params.tokens[architecture] / 2
-            drilled = params.batch // 4 if drilling and first_half else 0
+            drilled = params.batch // 4 if before and first_half else 0
             drilling_rows = drills(ordinary, drilled, params.context, generator)
             ids = torch.tensor([*drilling_rows, *itertools.islice(source, params.batch - drilled)])
         match architecture:
@@ -175,9 +167,7 @@ def train(
     losses: list[float] = []
 
     def write_state(folder: Path) -> None:
-        save_weights(folder, model)
-        save_optimisers(folder, chosen)
-        save_random(folder)
+        save_state(folder, model, chosen)
         write_json(folder / "losses.json", losses)
 
     newest = checkpoints.newest() if checkpoints else None

@@ -16,6 +16,13 @@ from torch import Tensor
 from plumbline.store import read_json, write_json
 
 
+def save_state(folder: Path, model: torch.nn.Module, optimisers: Sequence[torch.optim.Optimizer]) -> None:
+    """All that every training loop shares: the weights that learn, their optimisers, the random numbers to come."""
+    save_weights(folder, model)
+    save_optimisers(folder, optimisers)
+    save_random(folder)
+
+
 def save_weights(folder: Path, model: torch.nn.Module) -> None:
     """The weights that learn; all others are those of the model that the stage reads."""
     write_tensors(folder / "weights.safetensors", learning(model))

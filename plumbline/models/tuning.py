@@ -21,14 +21,7 @@ from plumbline.checkpoints import Checkpoints
 from plumbline.errors import DivergenceError
 from plumbline.models.collate import collate
 from plumbline.models.encode import IGNORED, Chosen, answer_losses, encode, mean_loss
-from plumbline.models.state import (
-    load_optimisers,
-    load_random,
-    load_weights,
-    save_optimisers,
-    save_random,
-    save_weights,
-)
+from plumbline.models.state import load_optimisers, load_random, load_weights, save_state
 from plumbline.params import Training
 from plumbline.rows import Example
 from plumbline.store import read_json, write_json
@@ -189,9 +182,7 @@ class Resumable:
         self.checkpoints.save(self.state.global_step, self.write_state)
 
     def write_state(self, folder: Path) -> None:
-        save_weights(folder, self.model)
-        save_optimisers(folder, [self.optimizer])
-        save_random(folder)
+        save_state(folder, self.model, [self.optimizer])
         write_json(folder / "schedule.json", self.lr_scheduler.state_dict())
         write_json(folder / "curves.json", self.curves.state())
         self.state.save_to_json(str(folder / "trainer_state.json"))

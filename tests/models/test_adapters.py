@@ -25,8 +25,8 @@ from plumbline.models.generate import generate
 from plumbline.models.load import load_model
 from plumbline.models.tuning import tune
 from plumbline.params import Lora, Prompt, Training
-from plumbline.rows import Example
 from plumbline.store import digest
+from tests.models.examples import examples
 
 FAMILIES = ["llama", "qwen2", "gpt2", "gpt_neox", "t5", "bart"]
 TWO = ["llama", "t5"]
@@ -40,16 +40,6 @@ LORA = Lora(
 PROMPT = Prompt(kind="prompt", tasks=["t"], start="base", tokens=5, init="order 3 of the copper kettle")
 PROMPTS = ["order 17 of the", "order", "order 300 of the copper kettle arrives on", "order 9 of"]
 KINDS = pytest.mark.parametrize("settings", [LORA, PROMPT], ids=["lora", "prompt"])
-
-
-def examples(count):
-    return [
-        Example(
-            id=str(number), task="t", group="g", prompt=text[:20], answer=text[20:], references=[text], template="",
-            source_file="", source_line=1,
-        )
-        for number, text in enumerate(f"order {each} of the copper kettle arrives on {each % 28 + 1} May." for each in range(count))
-    ]  # fmt: skip
 
 
 def disturbed(model, adapter, seed):

@@ -51,7 +51,7 @@ def test_until_half_of_the_documents_are_read_every_fourth_row_is_a_drill(read):
 
 
 def test_documents_follow_each_other_without_a_gap(tokenizer):
-    alone = PRETRAIN.model_copy(update={"drill_tokens": 0, "tokens": {"causal": 0}})
+    alone = PRETRAIN.model_copy(update={"drill_tokens": 0})
     stream = batches("causal", alone, tokenizer, documents())
     ids = [i for _ in range(2) for row in next(stream)["input_ids"].tolist() for i in row]
     text = tokenizer.decode(ids).split(tokenizer.eos_token)

@@ -6,22 +6,12 @@ from plumbline.models.encode import answer_losses, mean_loss
 from plumbline.models.load import load_model
 from plumbline.models.tuning import step_count, tune
 from plumbline.params import Instruct
-from plumbline.rows import Example
+from tests.models.examples import examples
 
 PARAMS = Instruct(
     seed=1, tasks=[], epochs=1.0, batch=8, micro_batch=8, learning_rate=3.0e-3, warmup=0.1, weight_decay=0.0,
     gradient_clip=1.0, precision="float32", gradient_checkpointing=False, checkpoint_every=0,
 )  # fmt: skip
-
-
-def examples(count: int) -> list[Example]:
-    return [
-        Example(
-            id=str(number), task="t", group="g", prompt=text[:20], answer=text[20:], references=[text], template="",
-            source_file="", source_line=1,
-        )
-        for number, text in enumerate(f"order {each} of the copper kettle arrives on {each % 28 + 1} May." for each in range(count))
-    ]  # fmt: skip
 
 
 def weights(model):
