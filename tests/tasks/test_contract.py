@@ -25,6 +25,7 @@ SMALL = {
     }
     | {"dialogues": 60, "rewrites": 30, "questions": 60},
     "pretrain": {"hidden": 32, "heads": 2, "feed_forward": 48, "layers": 3, "vocabulary": 700, "context": 128, "batch": 2,
+                 "drill_tokens": 512,
                  "tokens": {"causal": 2048, "seq2seq": 2048, "masked": 2048}},
     "prepare": {"max_tokens": 512, "test": 0.3, "validation": 0.1},
     "instruct": {"epochs": 0.2},
