@@ -93,16 +93,16 @@ def evaluate(params: Evaluate, *, base: Path, data: Path, instruct: Path, adapt:
         for name, training in trained.items():
             table["forgetting"][name] = {}
             for task, chosen in tasks.items():
-                both = [index for index in chosen if index in answers[name]]
-                before, after = (parts_of(model, both) for model in (training["start"], name))
+                both, metric = [index for index in chosen if index in answers[name]], headline[task]
+                before, after = ({metric: parts_of(model, both)[metric]} for model in (training["start"], name))
                 groups = [rows[index].group for index in both]
                 table["forgetting"][name][task] = {
-                    "metric": headline[task],
+                    "metric": metric,
                     "rows": len(both),
                     "trained": training["tasks"].get(task, 0),
-                    "before": intervals(before, groups, **resampling)[headline[task]],
-                    "after": intervals(after, groups, **resampling)[headline[task]],
-                    "difference": differences(after, before, groups, **resampling)[headline[task]],
+                    "before": intervals(before, groups, **resampling)[metric],
+                    "after": intervals(after, groups, **resampling)[metric],
+                    "difference": differences(after, before, groups, **resampling)[metric],
                 }
 
         settings = {

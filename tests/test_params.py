@@ -17,7 +17,7 @@ def test_the_project_s_own_params_are_well_formed():
 
 CASES = {
     "misspelt knob": (
-        "  epochs: 1.9",
+        "  epochs: 1.6",
         "  epoch: 1.9",
         ["instruct.epoch: unknown knob; did you mean epochs?", "instruct.epochs: is missing"],
     ),
@@ -48,9 +48,9 @@ CASES = {
         ["learning_rate has no number for architecture seq2seq"],
     ),
     "batch that does not divide": (
-        "  micro_batch: 8",
+        "  micro_batch: 4",
         "  micro_batch: 5",
-        ["batch (8) must be a multiple of micro_batch (5)"],
+        ["batch (4) must be a multiple of micro_batch (5)"],
     ),
     "heads that do not divide": ("  heads: 3", "  heads: 5", ["must be a multiple of twice heads (5)"]),
     "nothing for a knob": ("  revision: main", "  revision:", ["base.revision"]),
@@ -60,22 +60,22 @@ CASES = {
     "a list for a mapping": ("columns: {summary: summaries}", "columns: [summaries]", ["prepare.sources.0.columns"]),
     "zero learning rate": ("  learning_rate: 1.0e-3", "  learning_rate: 0.0", ["instruct.learning_rate"]),
     "unknown knob of an adapter": (
-        "      tokens: 16",
-        "      token: 16",
-        ["adapt.adapters.sentiment.token: unknown knob; did you mean tokens?", "sentiment.tokens: is missing"],
+        "      tokens: 32",
+        "      token: 32",
+        ["adapt.adapters.rewrite.token: unknown knob; did you mean tokens?", "rewrite.tokens: is missing"],
     ),
     "knob of another kind": (
-        "      tokens: 16",
-        "      tokens: 16\n      rank: 8",
-        ["adapt.adapters.sentiment.rank: unknown knob; remove it"],
+        "      tokens: 32",
+        "      tokens: 32\n      rank: 8",
+        ["adapt.adapters.rewrite.rank: unknown knob; remove it"],
     ),
     "unknown kind": (
         "      kind: prompt",
         "      kind: prefix",
-        ["adapt.adapters.sentiment: kind 'prefix' is unknown"],
+        ["adapt.adapters.rewrite: kind 'prefix' is unknown"],
     ),
-    "no kind": ("      kind: prompt\n", "", ["adapt.adapters.sentiment: kind is missing; write lora, prompt or full"]),
-    "adapter for no task": ("      tasks: [sentiment]", "      tasks: []", ["adapt.adapters.sentiment.tasks"]),
+    "no kind": ("      kind: prompt\n", "", ["adapt.adapters.rewrite: kind is missing; write lora, prompt or full"]),
+    "adapter for no task": ("      tasks: [rewrite]", "      tasks: []", ["adapt.adapters.rewrite.tasks"]),
     "unknown start": ("      start: base  ", "      start: bass  ", ["adapt.adapters.summarise.start", "'instruct'"]),
     "unknown targets": (
         "targets: attention ",
@@ -86,13 +86,17 @@ CASES = {
     "dropout of all": ("      dropout: 0.0", "      dropout: 1.0", ["adapt.adapters.summarise.dropout"]),
     "adapter with the name of a model": ("    rewrite:\n", "    base:\n", ["an adapter cannot be called base"]),
     "name that is none": ("    rewrite:\n", "    re-write:\n", ["'re-write' is no name; use small letters"]),
-    "soft prompt begun with nothing": ('init: "The customer is positive, negative or neutral:"', 'init: ""', ["init"]),
-    "own learning rate as text": ("learning_rate: 3.0e-2", "learning_rate: 3e-2", ["write 3.0e-02 for 3e-2"]),
+    "soft prompt begun with nothing": (
+        'init: "Say the same to the customer politely and in a friendly way:"',
+        'init: ""',
+        ["init"],
+    ),
+    "own learning rate as text": ("learning_rate: 5.0e-2", "learning_rate: 5e-2", ["write 5.0e-02 for 5e-2"]),
     "not a number": ("  gradient_clip: 1.0", "  gradient_clip: .nan", ["instruct.gradient_clip"]),
-    "infinity": ("  epochs: 1.9", "  epochs: .inf", ["instruct.epochs"]),
-    "bad indentation": ("  epochs: 1.9", "     epochs: 1.9", [":"]),
+    "infinity": ("  epochs: 1.6", "  epochs: .inf", ["instruct.epochs"]),
+    "bad indentation": ("  epochs: 1.6", "     epochs: 1.6", [":"]),
     "unclosed bracket": ("[causal, seq2seq]", "[causal", [":"]),
-    "a tab": ("  epochs: 1.9", "\tepochs: 1.9", [":"]),
+    "a tab": ("  epochs: 1.6", "\tepochs: 1.6", [":"]),
     "code in YAML": ("  revision: main", "  revision: !!python/object/apply:os.getcwd []", [":"]),
 }
 
@@ -123,7 +127,7 @@ def test_the_line_is_that_of_the_knob(tmp_path):
 
 def test_all_problems_come_at_once(tmp_path):
     path = tmp_path / "params.yaml"
-    text = GOOD.replace("  stemmer: false", "  stemmer: maybe").replace("  epochs: 1.9", "  epochs: none")
+    text = GOOD.replace("  stemmer: false", "  stemmer: maybe").replace("  epochs: 1.6", "  epochs: none")
     path.write_text(text.replace("  dialogues: 1600", "  dialogues: 0"), encoding="utf-8")
     with pytest.raises(ParamsError) as caught:
         load_params(path)

@@ -55,16 +55,19 @@ def contributions(scores: Mapping[str, Sequence[Any]], references: Sequence[Sequ
         "bleu": list(scores["bleu_parts"]) if bleu_is_defined(references) else [None] * rows,
         "loss": [each if each[1] else None for each in loss],
     }
-    means = [name for name in METRICS if name not in parts]
-    return parts | {name: [None if score is None else (score, 1) for score in scores[name]] for name in means}
+    means = {
+        name: [None if score is None else (score, 1) for score in scores[name]] for name in METRICS if name not in parts
+    }
+    return {name: (parts | means)[name] for name in METRICS}
 
 
 def intervals(
     parts: Contributions, groups: Sequence[str], *, resamples: int, seed: int
 ) -> dict[str, dict[str, float | None]]:
-    """Each metric of one model on one task: {value, low, high}."""
+    """Each metric in `parts` of one model on one task: {value, low, high}."""
     table = {}
-    for name, statistic in METRICS.items():
+    for name in parts:
+        statistic = METRICS[name]
         scored = [index for index, part in enumerate(parts[name]) if part is not None]
         rows = np.array([parts[name][index] for index in scored], dtype=float)
         table[name] = rounded(
@@ -78,7 +81,8 @@ def differences(
 ) -> dict[str, dict[str, float | None]]:
     """Each metric of `first` minus that of `second`, paired on the rows that both have: {value, low, high}."""
     table = {}
-    for name, statistic in METRICS.items():
+    for name in first:
+        statistic = METRICS[name]
         pairs = zip(first[name], second[name], strict=True)
         both = [index for index, pair in enumerate(pairs) if None not in pair]
         ours, theirs = (np.array([parts[name][index] for index in both], dtype=float) for parts in (first, second))

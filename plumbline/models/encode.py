@@ -103,8 +103,8 @@ def answer_losses(
                 if encoder_decoder:
                     shifted = model.prepare_decoder_input_ids_from_labels(labels)
                     logits = model(**inputs, decoder_input_ids=shifted).logits
-                else:
-                    logits, labels = model(**inputs).logits[:, :-1], labels[:, 1:]
+                else:  # without a mask, as no token sees the padding, which stands after it
+                    logits, labels = model(input_ids=inputs["input_ids"]).logits[:, :-1], labels[:, 1:]
             kept = labels != IGNORED
             nats = torch.zeros(labels.shape, device=labels.device)
             nats[kept] = torch.nn.functional.cross_entropy(logits[kept].float(), labels[kept], reduction="none")

@@ -66,7 +66,7 @@ def tune(
         validate=lambda: mean_loss(
             answer_losses(model, tokenizer, validation, batch=params.micro_batch, adapters=adapters)
         ),
-        every=max(1, steps // VALIDATIONS),
+        every=-(-steps // VALIDATIONS),
         tokens_per_step=lengths / len(rows) * params.batch,
     )
     newest = checkpoints.newest() if checkpoints else None
@@ -214,9 +214,10 @@ def causal_trainer(arguments: dict[str, Any], common: dict[str, Any]) -> Any:
     from trl import SFTConfig, SFTTrainer
 
     class AnswerTrainer(Resumable, SFTTrainer):  # type: ignore[misc]
-        """SFTTrainer that on a CPU sends only answer positions through the LM head.
+        """SFTTrainer that on a CPU sends only answer positions through the LM head, and no mask into attention.
 
-        TRL leaves prompt and padding out of the head only where Triton is, and measures entropy at every step.
+        TRL leaves prompt and padding out of the head only where Triton is, and measures entropy at every step. No
+        token sees the padding, which stands after it; with a mask, attention computes what lies after a token too.
         """
 
         def compute_loss(
@@ -225,8 +226,7 @@ def causal_trainer(arguments: dict[str, Any], common: dict[str, Any]) -> Any:
             if model.device.type != "cpu" or return_outputs:
                 return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
             labels = inputs["labels"][:, 1:]
-            sources = {name: inputs[name] for name in ("input_ids", "attention_mask")}
-            hidden = model.base_model(**sources, use_cache=False).last_hidden_state
+            hidden = model.base_model(input_ids=inputs["input_ids"], use_cache=False).last_hidden_state
             kept = labels != IGNORED
             logits = model.get_output_embeddings()(hidden[:, :-1][kept])
             return cross_entropy(logits, labels[kept], num_items_in_batch)

@@ -13,7 +13,7 @@ PARAMS = load_params(Path("params.yaml")).adapt
 
 
 def test_a_name_that_is_no_adapter_is_refused_with_those_that_are(tmp_path):
-    with pytest.raises(ParamsError, match=r"adapt\.adapters has no summarize; it has summarise, rewrite, sentiment"):
+    with pytest.raises(ParamsError, match=r"adapt\.adapters has no summarize; it has summarise, sentiment, rewrite"):
         adapt(PARAMS, adapter="summarize", start=tmp_path, data=tmp_path, out=tmp_path / "out")
 
 
