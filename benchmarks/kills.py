@@ -47,15 +47,30 @@ IMPORTS = (
     "deepspeed",
 )
 
-# What a stage reads and the knobs that make it a matter of seconds; a stage stands here once per kind of model.
+# The knobs that make a stage a matter of seconds.
+KNOBS = {"epochs": 2.4, "batch": 8, "micro_batch": 4, "precision": "float32", "checkpoint_every": 4}
+ADAPTERS = {
+    "lora": {"kind": "lora", "rank": 2, "alpha": 4, "dropout": 0.1, "targets": "attention", "learning_rate": 1.0e-2},
+    "prompt": {"kind": "prompt", "tokens": 4, "init": "random", "learning_rate": 5.0e-2},
+}
+
+# What a stage reads and is told; a stage stands here once per kind of model, or of adapter.
 STAGES: dict[str, dict[str, Any]] = {
     f"instruct {kind}": {
         "stage": "instruct",
         "inputs": {"base": kind, "data": "rows"},
         "options": {},  # of the command line, besides the folders
-        "knobs": {"epochs": 2.4, "batch": 8, "micro_batch": 4, "precision": "float32", "checkpoint_every": 4},
+        "knobs": KNOBS,
     }
     for kind in ("causal", "seq2seq")
+} | {
+    f"adapt {adapter}": {
+        "stage": "adapt",
+        "inputs": {"start": f"tuned-{kind}", "data": "rows"},
+        "options": {"adapter": adapter},
+        "knobs": KNOBS | {"adapters": {adapter: ADAPTERS[adapter] | {"tasks": ["t"], "start": "instruct"}}},
+    }
+    for adapter, kind in (("lora", "causal"), ("prompt", "seq2seq"))
 }
 CONTROLLED = "instruct seq2seq"  # has dropout, so that random numbers matter
 PIECES = ("weights", "optimisers", "schedule", "random", "position", "statistics")
@@ -112,6 +127,8 @@ def make_inputs(root: Path, record: Path) -> None:
     for name, model in models.items():
         model.save_pretrained(root / name)
         tokenizer.save_pretrained(root / name)
+        (root / f"tuned-{name}").mkdir()
+        (root / f"tuned-{name}/model").symlink_to(root / name)
     (root / "rows").mkdir()
     for split, numbers in (("train", range(80)), ("validation", range(80, 88))):
         rows = [

@@ -150,6 +150,7 @@ def place_lora(model: "PreTrainedModel", adapter: Adapter, config: LoraConfig) -
     with warnings.catch_warnings():  # PEFT asks whether several adapters on one model are meant; they are
         warnings.filterwarnings("ignore", "Already found a `peft_config` attribute", UserWarning)
         inject_adapter_in_model(config, model, adapter.key)
+    model.train(model.training)  # the new layers begin in training mode: their dropout would be on
 
 
 def lora_layers(model: torch.nn.Module) -> list[Any]:

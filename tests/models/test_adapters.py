@@ -291,6 +291,12 @@ def test_a_merged_model_is_a_plain_one_with_the_same_outputs(model_folder, token
     assert again == pytest.approx(losses, rel=1e-5)
 
 
+def test_dropout_is_off_in_a_lora_that_was_loaded(model_folder, tokenizer, saved):
+    model = load_model(model_folder("llama"))
+    adapter = load(model, model_folder("llama"), saved("llama", "t", LORA.model_copy(update={"dropout": 0.5})))
+    assert merge(model, adapter, probe_of(model, tokenizer, PROMPTS)) < 1e-3
+
+
 def test_a_merge_that_would_change_the_outputs_is_refused_and_leaves_the_model_as_it_was(
     model_folder, tokenizer, saved
 ):
