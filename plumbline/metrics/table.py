@@ -55,10 +55,10 @@ def contributions(scores: Mapping[str, Sequence[Any]], references: Sequence[Sequ
         "bleu": list(scores["bleu_parts"]) if bleu_is_defined(references) else [None] * rows,
         "loss": [each if each[1] else None for each in loss],
     }
-    means = {
-        name: [None if score is None else (score, 1) for score in scores[name]] for name in METRICS if name not in parts
-    }
-    return {name: (parts | means)[name] for name in METRICS}
+    for name in METRICS:
+        if name not in parts:
+            parts[name] = [None if score is None else (score, 1) for score in scores[name]]
+    return {name: parts[name] for name in METRICS}
 
 
 def intervals(
