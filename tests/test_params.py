@@ -18,7 +18,7 @@ def test_the_project_s_own_params_are_well_formed():
 CASES = {
     "misspelt knob": (
         "  epochs: 1.4",
-        "  epoch: 1.9",
+        "  epoch: 1.4",
         ["instruct.epoch: unknown knob; did you mean epochs?", "instruct.epochs: is missing"],
     ),
     "unknown section": ("world:  ", "worlds:  ", ["worlds: unknown knob; did you mean world?", "world: is missing"]),
