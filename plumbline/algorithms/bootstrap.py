@@ -6,7 +6,6 @@ of summed n-gram counts. So a resample needs only the sums of the groups and how
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -78,9 +77,8 @@ def group_numbers(groups: Sequence[str]) -> Int[np.ndarray, " rows"]:
     return np.unique(np.asarray(groups), return_inverse=True)[1]
 
 
-@cache
 def draws(groups: int, resamples: int, seed: int) -> Float[np.ndarray, "resamples groups"]:
-    """How often each group is drawn when as many groups as there are get drawn with replacement. Not to be changed."""
+    """How often each group is drawn when as many groups as there are get drawn with replacement."""
     generator = np.random.default_rng(seed)
     return generator.multinomial(groups, np.full(groups, 1 / groups), size=resamples).astype(float)
 
