@@ -75,12 +75,12 @@ def rewards_of(answer, knobs):
         -knobs["kl_coefficient"] * math.log(math.exp(own) / math.exp(reference))
         for own, reference in zip(answer["logp_sampled"], answer["logp_reference"], strict=True)
     ]
-    return paid[:-1] + [paid[-1] + score]
+    return [*paid[:-1], paid[-1] + score]
 
 
 def advantages_of(rewards, values, knobs):
     """Schulman et al. (2016), equation 16: the sum over l of (gamma lambda)^l delta_{t+l}."""
-    after = values[1:] + [0.0]
+    after = [*values[1:], 0.0]
     deltas = [r + knobs["discount"] * later - now for r, later, now in zip(rewards, after, values, strict=True)]
     decay = knobs["discount"] * knobs["trace"]
     return [math.fsum(decay**late * deltas[t + late] for late in range(len(deltas) - t)) for t in range(len(deltas))]

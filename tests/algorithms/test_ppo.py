@@ -136,6 +136,11 @@ def test_every_number_of_the_golden_batch_comes_out():
     same(everything(padded(golden["answers"]), golden["knobs"]), golden["expected"])
 
 
+def test_the_golden_batch_is_still_what_the_slow_reference_says():
+    golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    same(slow_ppo(golden["answers"], golden["knobs"]), golden["expected"])
+
+
 @pytest.mark.parametrize("seed", range(1, 11))
 def test_other_batches_agree_with_the_slow_reference_too(seed):
     answers = drawn(seed)

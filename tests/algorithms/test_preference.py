@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ def test_pairs_that_run_in_a_circle_are_refused_by_name():
         ranks_of(circle, "ABC")
     steps = str(error.value).removeprefix("contradictory ranking: ").split(" > ")
     assert steps[0] == steps[-1] and sorted(steps[1:]) == ["A", "B", "C"]
-    assert all(after == {"A": "B", "B": "C", "C": "A"}[before] for before, after in zip(steps, steps[1:], strict=False))
+    assert all(after == {"A": "B", "B": "C", "C": "A"}[before] for before, after in pairwise(steps))
 
 
 def test_a_tie_in_a_circle_is_a_contradiction_too():
@@ -209,5 +210,5 @@ def test_normalised_scores_of_the_reference_answers_have_mean_zero_and_deviation
 
 
 def test_a_scorer_without_an_opinion_is_refused():
-    with pytest.raises(PlumblineError, match="all 3 reference answers the score 0.5"):
+    with pytest.raises(PlumblineError, match="all 3 reference answers"):
         scale_of(torch.tensor([0.5, 0.5, 0.5]))
