@@ -72,7 +72,7 @@ def divergence(logp: Tokens, logp_reference: Tokens, is_answer: Mask) -> Diverge
 
 
 def adapted_kl_coefficient(
-    kl_coefficient: float, observed: float, *, target: float, horizon: float, answers: int
+    kl_coefficient: float, observed: float, *, target: float, horizon: int, answers: int
 ) -> float:
     """The coefficient after `answers` more answers, raised where the observed divergence is above `target`.
 

@@ -4,14 +4,14 @@ Rank 1 is the best, equal ranks are a tie. A ranking of K completions is all its
 is scored once: the loss takes the K scores and forms the pairs itself (Ouyang et al. 2022, section 3.5).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Real
+from jaxtyping import Bool, Float, Int, Real
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
@@ -124,7 +124,6 @@ def krippendorff_alpha(ratings: Float[np.ndarray, "raters units"]) -> float | No
     as much as it has ratings. Expected: mean distance of any two ratings. The distance of values c < k is the square of
     the number of ratings between them, with half of those at c and at k. Units with fewer than two ratings say nothing.
     Krippendorff (2011), section C to E. None where all ratings are equal.
-    For rankings a unit is a completion and its rating is its rank among the completions of its prompt.
     """
     units = [unit[~np.isnan(unit)] for unit in ratings.T]
     units = [unit for unit in units if len(unit) > 1]
@@ -138,6 +137,19 @@ def krippendorff_alpha(ratings: Float[np.ndarray, "raters units"]) -> float | No
     observed = sum(tally @ distance @ tally / (tally.sum() - 1) for tally in tallies) / total
     expected = counts @ distance @ counts / (total * (total - 1))
     return float(1 - observed / expected) if expected else None
+
+
+def ratings_of(prompts: Sequence[Mapping[str, Sequence[int]]]) -> Float[np.ndarray, "raters units"]:
+    """Each person's ranks of each completion of each prompt, not a number where a prompt was not theirs.
+
+    A prompt maps its raters to their rankings of its completions, all of one length.
+    """
+    raters = sorted(set().union(*prompts))
+    columns = []
+    for rankings in prompts:
+        unrated = [float("nan")] * len(next(iter(rankings.values())))
+        columns.append(np.array([rankings.get(rater, unrated) for rater in raters], dtype=float))
+    return np.concatenate(columns, axis=1)
 
 
 def ranking_loss(
@@ -180,17 +192,22 @@ def leads(
     ranks: Real[Tensor, "prompts completions"],
     is_completion: Bool[Tensor, "prompts completions"],
 ) -> tuple[Float[Tensor, " pairs"], Real[Tensor, " pairs"]]:
-    """Of every untied pair, how far the better completion's score leads, and how many ranks lie between the two."""
+    """Of every untied pair, how far the better completion's score leads, and how many ranks the two are apart.
+
+    With the completions' lengths for scores: what a scorer would do that only prefers the longer one.
+    """
     better = pair_weights(ranks, is_completion, keep_ties=False) > 0
     return (scores[:, :, None] - scores[:, None, :])[better], (ranks[:, None, :] - ranks[:, :, None])[better]
 
 
-def accuracy(lead: Float[Tensor, " pairs"]) -> float | None:
-    """Share of pairs whose better completion has the higher score; equal scores count half. None without pairs."""
-    return float(((lead > 0) + 0.5 * (lead == 0)).double().mean()) if len(lead) else None
+def accuracy(lead: Float[Tensor, " pairs"]) -> float:
+    """Share of pairs whose better completion has the higher score; equal scores count half. ValueError without pairs."""
+    if not len(lead):
+        raise ValueError("no pairs: every completion is tied with every other")
+    return float(((lead > 0) + 0.5 * (lead == 0)).double().mean())
 
 
-def accuracy_by_distance(lead: Float[Tensor, " pairs"], distance: Real[Tensor, " pairs"]) -> dict[int, float | None]:
+def accuracy_by_distance(lead: Float[Tensor, " pairs"], distance: Int[Tensor, " pairs"]) -> dict[int, float]:
     """The accuracy of pairs one rank apart, two ranks apart, and so on: the closer, the harder."""
     return {int(apart): accuracy(lead[distance == apart]) for apart in distance.unique()}
 
@@ -204,7 +221,7 @@ def calibration(lead: Float[Tensor, " pairs"], bins: int) -> list[Bin]:
     predicted = lead.double().abs().sigmoid()
     number = ((predicted - 0.5) * 2 * bins).long().clamp(max=bins - 1)
     return [
-        Bin(float(predicted[own].mean()), accuracy(lead[own]) or 0.0, int(own.sum()))
+        Bin(float(predicted[own].mean()), accuracy(lead[own]), int(own.sum()))
         for own in (number == each for each in number.unique())
     ]
 

@@ -26,6 +26,7 @@ from plumbline.algorithms.preference import (
     pairs_of,
     ranking_loss,
     ranks_of,
+    ratings_of,
     scale_of,
 )
 from plumbline.errors import DataError, PlumblineError
@@ -128,6 +129,14 @@ def test_alpha_knows_only_the_order_of_the_values_and_ignores_units_rated_once()
     assert krippendorff_alpha(lonely) == pytest.approx(krippendorff_alpha(ratings))
 
 
+def test_rankings_of_different_people_become_one_table_whose_alpha_is_about_zero_for_chance():
+    found = ratings_of([{"ann": [1, 2], "bo": [2, 1]}, {"bo": [1, 1, 2]}])
+    np.testing.assert_array_equal(found, [[1, 2, np.nan, np.nan, np.nan], [2, 1, 1, 1, 2]])
+    generator = np.random.default_rng(0)
+    prompts = [{rater: (generator.permutation(4) + 1).tolist() for rater in ("ann", "bo", "cy")} for _ in range(500)]
+    assert krippendorff_alpha(ratings_of(prompts)) == pytest.approx(0, abs=0.05)
+
+
 def slow_loss(scores, ranks, margin, centring, keep_ties):
     """The loss of one prompt, pair by pair, through the probability that Bradley and Terry give to the better one."""
     losses = []
@@ -189,7 +198,8 @@ def test_accuracy_counts_pairs_by_how_far_apart_they_are_and_equal_scores_half()
     lead, distance = leads(*tensors(([3.0, 2.0, 1.0], [1, 3, 2]), ([0.0, 0.0], [2, 1])))
     assert accuracy(lead) == pytest.approx((2 + 0.5) / 4)
     assert accuracy_by_distance(lead, distance) == {1: pytest.approx((1 + 0.5) / 3), 2: 1.0}
-    assert accuracy(torch.zeros(0)) is None
+    with pytest.raises(ValueError, match="no pairs"):
+        accuracy(torch.zeros(0))
 
 
 def test_a_scorer_that_knows_the_law_of_the_pairs_is_calibrated():
