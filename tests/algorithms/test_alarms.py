@@ -193,6 +193,16 @@ def test_a_divergence_below_zero_is_noise_within_its_standard_error_and_an_alarm
     assert [(alarm.name, alarm.since) for alarm in bell.alarms(bias, LIMITS)] == [("negative kl", 1)]
 
 
+def test_a_small_divergence_below_zero_is_believed_once_several_cycles_show_it():
+    bias = history_of(kl_k1=[-0.25] * 5)  # one cycle may be 4 x 0.1 below zero, the mean of five 4 x 0.1 / sqrt(5)
+    assert bell.alarms(bias[:1], LIMITS) == []
+    assert [alarm.name for alarm in bell.alarms(bias, LIMITS)] == ["negative kl"]
+
+
+def test_rounding_below_zero_is_no_alarm():
+    assert bell.alarms(history_of(kl_k1=[-1e-6] * 3, kl_error=[0.0] * 3), LIMITS) == []
+
+
 def test_a_second_score_that_falls_with_the_first_is_no_hacking_and_one_that_falls_while_it_rises_is():
     limits, falling = LIMITS._replace(window=1), [0.0, 1.0, 0.8, 0.3, 0.2]
     both = history_of(score=falling, second_score=falling)
