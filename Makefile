@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := true
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help run test check format real lock clean
+.PHONY: help run up down test check format real lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## ?/  make \1\t/' | expand -t 16
@@ -21,8 +21,15 @@ help:  ## list the commands
 run: $(BIN)/.installed  ## run the whole pipeline: only what is stale; RECIPE=name for a ready parameter file
 	@python -m flows.pipeline $(if $(RECIPE),--recipe $(RECIPE))
 
-test: $(BIN)/.installed check  ## every check and test that runs on a CPU
-	@command -v strace >/dev/null || { test "$$(id -u)" = 0 && apt-get install -qy strace; } >/dev/null 2>&1 || true
+up: $(BIN)/.installed  ## start Prefect's UI, the deployments and MLflow's UI, in the background
+	@python -m flows.up
+
+down: $(BIN)/.installed  ## stop them
+	@python -m flows.up down
+
+test: $(BIN)/.installed check  ## every check and test that runs on a CPU; installs strace and chromium if it may
+	@{ command -v strace && command -v chromium; } >/dev/null || test "$$(id -u)" != 0 || \
+	  { apt-get update -q; apt-get install -qy strace chromium; } >/dev/null 2>&1 || true
 	@python -m pytest -q
 
 check: $(BIN)/.installed  ## format, lint, types and import rules

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -24,12 +24,13 @@ from ruamel.yaml.error import YAMLError
 from plumbline.errors import ParamsError, PlumblineError
 from plumbline.params import load_params
 
+FLOAT = "tag:yaml.org,2002:float"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 KEPT = ("report.html", "metrics.json")  # of artifacts/evaluate, for a person to open after the run
 
 
-def changed_params(root: Path, recipe: str | None, overrides: list[str]) -> str:
-    """params.yaml with a recipe's knobs and then `section.knob=value` overrides put in, checked; comments stay.
+def changed_params(root: Path, recipe: str | None, changes: Mapping[str, Any]) -> str:
+    """params.yaml with a recipe's knobs and then `changes`, by section, put in, and checked; comments stay.
 
     Raises ParamsError with the same lines as any stage would, but for the place in a file that nobody wrote.
     """
@@ -40,8 +41,8 @@ def changed_params(root: Path, recipe: str | None, overrides: list[str]) -> str:
         knobs = layout().load(path)
         if recipe:
             merge(knobs, read_recipe(root, recipe))
-        for override in overrides:
-            merge(knobs, parse_override(override))
+        merge(knobs, changes)
+        drop_nulls(knobs)
         layout().dump(knobs, path)
         try:
             load_params(path)
@@ -51,12 +52,19 @@ def changed_params(root: Path, recipe: str | None, overrides: list[str]) -> str:
 
 
 def layout() -> YAML:
-    """A reader and writer that keeps comments, and numbers as they were written: `1e-05` would be text to others."""
+    """A reader and writer that keeps comments, and numbers as they were written."""
     yaml = YAML()
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.width = 4096
     yaml.preserve_quotes = True
+    yaml.representer.add_representer(float, lambda to, number: to.represent_scalar(FLOAT, with_point(number)))
     return yaml
+
+
+def with_point(number: float) -> str:
+    """A number as every reader of YAML takes it for one: `1e-05` would be text to some."""
+    text = repr(number)
+    return text if "." in text else text.replace("e", ".0e")
 
 
 def read_recipe(root: Path, recipe: str) -> dict[str, Any]:
@@ -74,6 +82,14 @@ def read_recipe(root: Path, recipe: str) -> dict[str, Any]:
     return content
 
 
+def parse_overrides(overrides: list[str]) -> dict[str, Any]:
+    """What all of them say, by section; a later one is stronger."""
+    changes: dict[str, Any] = {}
+    for override in overrides:
+        merge(changes, parse_override(override))
+    return changes
+
+
 def parse_override(override: str) -> dict[str, Any]:
     """`section.knob=value`, the value being YAML, as a nested mapping."""
     name, equals, value = override.partition("=")
@@ -89,15 +105,22 @@ def parse_override(override: str) -> dict[str, Any]:
     return content
 
 
-def merge(knobs: Any, changes: dict[str, Any]) -> None:
-    """Put `changes` into `knobs`, section by section; a list takes the place of the one before, null takes one out."""
+def merge(knobs: Any, changes: Mapping[str, Any]) -> None:
+    """Put `changes` into `knobs`, section by section; a list takes the place of the one before."""
     for name, value in changes.items():
-        if value is None:
-            knobs.pop(name, None)
-        elif isinstance(value, dict) and isinstance(knobs.get(name), dict):
+        if isinstance(value, dict) and isinstance(knobs.get(name), dict):
             merge(knobs[name], value)
         else:
             knobs[name] = value
+
+
+def drop_nulls(knobs: Any) -> None:
+    """Null takes a knob out, also one of the file's."""
+    for name in list(knobs):
+        if knobs[name] is None:
+            del knobs[name]
+        elif isinstance(knobs[name], dict):
+            drop_nulls(knobs[name])
 
 
 class Experiment:
@@ -105,7 +128,7 @@ class Experiment:
 
     def __init__(self, root: Path, name: str) -> None:
         if not NAME.fullmatch(name):
-            raise PlumblineError(f"--name {name}: use letters, digits, _ and - only; it becomes the experiment's name")
+            raise PlumblineError(f"run name {name!r}: use letters, digits, _ and - only; it names the experiment too")
         self.root = root
         self.name = name
         self.folder = root / ".runs" / name
@@ -128,9 +151,16 @@ class Experiment:
             finally:
                 drop(self.root, self.folder)
 
-    def save(self) -> None:
+    def refuse_if_there_is_one(self) -> None:
+        """An experiment of this name would be lost."""
+        names = git(self.root, "for-each-ref", "--format=%(refname:lstrip=-1)", "refs/exps").splitlines()
+        if self.name in names:
+            raise PlumblineError(f"{self.name}: there is an experiment of that name; choose another name for this run")
+
+    def save(self, message: str) -> None:
         """Keep the worktree's knobs and results as a DVC experiment, and its report where a person finds it."""
         command = [sys.executable, "-m", "dvc", "--quiet", "exp", "save", "--force", "--name", self.name]
+        command += ["--message", message]
         saved = subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
         if saved.returncode:
             raise PlumblineError(f"the experiment could not be saved: {saved.stderr.strip()}")
@@ -151,8 +181,11 @@ class Experiment:
         if edits:
             git(self.folder, "apply", "--whitespace=nowarn", "-", text=edits + "\n")
         for name in git(self.root, "ls-files", "--others", "--exclude-standard", "-z").split("\0"):
-            if name:
-                link(self.root / name, self.folder / name)
+            if (
+                self.root / name
+            ).is_file():  # a copy: the run may write to it, as DVC does to a dvc.lock that git does not know yet
+                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(self.root / name, self.folder / name)
         link(self.root / "data", self.folder / "data")  # a person's own rows, which git ignores
         local = self.root / ".dvc/config.local"
         if local.exists():

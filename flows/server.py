@@ -10,12 +10,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from flows.up import running_api
 from plumbline.stage import WARM
 
 
 @contextmanager
 def api() -> Iterator[None]:
-    """Use the server that PREFECT_API_URL names, or one in a thread of this process, with its database in .prefect/.
+    """Use the server that PREFECT_API_URL names, or that `make up` has started, or one in a thread of this process.
+
+    All but the first keep their database in .prefect/, so that the UI shows every run.
 
     Prefect would start one itself, in a process of its own: that takes 2 seconds more, and survives a killed flow.
     """
@@ -25,6 +28,10 @@ def api() -> Iterator[None]:
 
     if PREFECT_API_URL.value():
         yield
+        return
+    if address := running_api():
+        with temporary_settings({PREFECT_API_URL: address}):
+            yield
         return
     import uvicorn
     from prefect.server.api.server import create_app
@@ -51,7 +58,13 @@ def api() -> Iterator[None]:
 
 @contextmanager
 def warm() -> Iterator[None]:
-    """Start the process of plumbline.warm, and tell the stages of its socket through the environment."""
+    """Start the process of plumbline.warm, and tell the stages of its socket through the environment.
+
+    Who serves flows has one for all of them.
+    """
+    if WARM in os.environ:
+        yield
+        return
     with tempfile.TemporaryDirectory(prefix="plumbline-") as folder:
         address = f"{folder}/socket"
         process = subprocess.Popen([sys.executable, "-m", "plumbline.warm", address], start_new_session=True)

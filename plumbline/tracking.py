@@ -593,6 +593,22 @@ def run_tagged(client: "MlflowClient", experiment: str, tag: str, value: str) ->
     return str(found[0].info.run_id) if found else None
 
 
+def pipeline_runs(key: str, address: str) -> tuple[str, str | None, str | None]:
+    """Ids at the store at `address`: the experiment, the pipeline run with this key, and the pipeline run before it."""
+    from mlflow import MlflowClient
+
+    quiet()
+    client = MlflowClient(address)
+    found = experiment(client, address)
+    newest = client.search_runs([found], "tags.`plumbline.pipeline` != ''", max_results=50)
+    keys = [run.data.tags["plumbline.pipeline"] for run in newest]
+    ids: list[str] = [run.info.run_id for run in newest]
+    place = keys.index(key) if key in keys else None
+    if place is None:
+        return found, None, None
+    return found, ids[place], ids[place + 1] if place + 1 < len(ids) else None
+
+
 def pipeline() -> tuple[str | None, str]:
     """Key and name of the pipeline run that this stage belongs to.
 

@@ -21,17 +21,6 @@ STAGES = ["world", "pretrain@causal", "pretrain@seq2seq", "base", "prepare", "in
 UP_TO_DATE = "Data and pipelines are up to date."
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory):
-    """A toy project after its first run through the flow, with what the run printed, all committed."""
-    root = toy.make(tmp_path_factory.mktemp("finished") / "project")
-    done = toy.flow(root)
-    assert done.returncode == 0, done.stdout + done.stderr
-    status = toy.dvc(root, "status").strip()
-    toy.commit(root)
-    return root, done.stdout, status
-
-
 @pytest.fixture
 def project(finished, tmp_path):
     """A copy of it to change."""

@@ -1,7 +1,7 @@
 """The project with toy stages: the real dvc.yaml, params.yaml and plumbline, and stages that take no time.
 
 A toy stage writes the digest of what it reads and of its knobs. TOY_FAIL names a stage that refuses its input,
-TOY_SLEEP one that takes a minute.
+TOY_SLEEP one that takes a minute, TOY_PAUSE the seconds that each takes, and TOY_LOG a file in which each notes its end.
 """
 
 import os
@@ -38,6 +38,7 @@ def {stage}(params: sections.{section}, *, {signature}) -> Path:
         if os.environ.get("TOY_SLEEP") == "{stage}":
             print("asleep", flush=True)
             time.sleep(60)
+        time.sleep(float(os.environ.get("TOY_PAUSE", "0")))
         (folder / "report.html").write_text("a report")
         (folder / "plots").mkdir()
         (folder / "plots" / "summarise.csv").write_text("score,value,low,high\\nrougeL instruct,0.8,0.7,0.9\\n")
@@ -45,6 +46,9 @@ def {stage}(params: sections.{section}, *, {signature}) -> Path:
         run.step(1, loss=2.0)
         run.step(2, loss=1.0)
         run.finish(folder, rows=len(content))
+    if "TOY_LOG" in os.environ:
+        with open(os.environ["TOY_LOG"], "a") as log:
+            log.write(f"{{os.environ.get('DVC_STAGE')}} {{hashlib.sha256(content.encode()).hexdigest()}}\\n")
     return out
 
 if __name__ == "__main__":

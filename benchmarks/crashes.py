@@ -1,0 +1,153 @@
+"""Kills the server, the one that serves flows, or a flow's process, at random moments of runs started through the API.
+
+    python -m benchmarks.crashes              # 20 kills, a quarter of an hour
+    python -m benchmarks.crashes --kills 3
+
+The project is the real graph with toy stages of a second each (tests/flows/toy.py). After each kill `make up` starts what
+is gone, and the run is taken up again as with the Retry of the UI. Counted: runs that ended well, stages that had finished
+and were run again, locks that needed a hand. Writes benchmarks/results/crashes__<machine>__<date>__<commit>.json.
+"""
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.ranks import commit, machine
+from plumbline.store import write_json
+from tests.flows import toy
+
+TERMINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+PATIENCE = 240.0  # seconds: a run whose process and server died together is marked after about 70
+
+
+class Server:
+    """The project with its two UIs up, and Prefect's API."""
+
+    def __init__(self, root: Path, log: Path) -> None:
+        self.root = root
+        self.variables = {
+            "PLUMBLINE_PREFECT_PORT": "4311",
+            "PLUMBLINE_MLFLOW_PORT": "5311",
+            "TOY_PAUSE": "1",
+            "TOY_LOG": str(log),
+        }
+
+    def up(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "flows.up", *arguments]
+        subprocess.run(command, cwd=self.root, env=toy.environment(**self.variables), check=True, capture_output=True)
+
+    def ask(self, path: str, content: Any = None) -> Any:
+        data = None if content is None else json.dumps(content).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:4311/api{path}", data, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def start(self, name: str, knobs: dict[str, Any]) -> str:
+        deployment = self.ask("/deployments/name/pipeline/pipeline")["id"]
+        run = self.ask(f"/deployments/{deployment}/create_flow_run", {"name": name, "parameters": {"knobs": knobs}})
+        return str(run["id"])
+
+    def state(self, run: str) -> str:
+        return str(self.ask(f"/flow_runs/{run}")["state_type"])
+
+    def end(self, run: str) -> str:
+        deadline = time.monotonic() + PATIENCE
+        while (state := self.state(run)) not in TERMINAL:
+            if time.monotonic() > deadline:
+                return f"still {state}"
+            time.sleep(0.5)
+        return state
+
+    def retry(self, run: str) -> None:
+        state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the UI"}
+        self.ask(f"/flow_runs/{run}/set_state", {"state": state})
+
+    def kill(self, victim: str) -> bool:
+        """SIGKILL to the process of a part, or to that of the flow; False if it is not there."""
+        if victim == "flow":
+            parent = self.process("serve")
+            found = [child for child in parent.children() if "flow-run" in " ".join(child.cmdline())]
+            found = found or [child for child in parent.children() if "prefect.engine" in " ".join(child.cmdline())]
+        else:
+            found = [self.process(victim)]
+        for process in found:
+            process.kill()
+        return bool(found)
+
+    def process(self, part: str) -> psutil.Process:
+        return psutil.Process(json.loads((self.root / f".prefect/up/{part}.json").read_text())["pid"])
+
+
+def one_round(server: Server, number: int, victim: str, delay: float, log: Path) -> dict[str, Any]:
+    """One run with knobs of its own, killed after `delay` seconds, taken up again until it ends."""
+    before = len(log.read_text().splitlines()) if log.exists() else 0
+    name = f"crash-{number}"
+    run = server.start(name, {"world": {"seed": 1000 + number}})
+    time.sleep(delay)
+    killed = server.kill(victim)
+    server.up()
+    states = [server.end(run)]
+    while states[-1] != "COMPLETED" and len(states) < 4:
+        server.retry(run)
+        time.sleep(1)
+        states.append(server.end(run))
+    ended = Counter(log.read_text().splitlines()[before:])
+    again = {line.split()[0]: count for line, count in ended.items() if count > 1}
+    status = toy.dvc(server.root, "status").strip()
+    return {
+        "victim": victim,
+        "delay": round(delay, 1),
+        "killed": killed,
+        "states": states,
+        "finished stages run again": again,
+        "experiment": name in toy.dvc(server.root, "exp", "list", "--name-only").split(),
+        "workspace": status,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    chosen = parser.parse_args()
+    rng = random.Random(chosen.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        root, log = toy.make(Path(folder) / "project"), Path(folder) / "log"
+        toy.dvc(root, "repro")
+        toy.commit(root)
+        server = Server(root, log)
+        server.up()
+        try:
+            rounds = []
+            for number in range(chosen.kills):
+                victim = rng.choice(["prefect", "serve", "flow"])
+                rounds.append(one_round(server, number, victim, rng.uniform(2, 25), log))
+                print(json.dumps(rounds[-1]), flush=True)
+        finally:
+            server.up("down")
+    result = {
+        "date": date.today().isoformat(),
+        "kills": sum(each["killed"] for each in rounds),
+        "ended well": sum(each["states"][-1] == "COMPLETED" and each["experiment"] for each in rounds),
+        "finished stages run again": sum(len(each["finished stages run again"]) for each in rounds),
+        "rounds": rounds,
+    }
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    write_json(chosen.out / f"crashes__{machine()}__{date.today().isoformat()}__{commit()}.json", result)
+    print({name: value for name, value in result.items() if name != "rounds"})
+
+
+if __name__ == "__main__":
+    main()
