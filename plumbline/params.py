@@ -33,6 +33,7 @@ class World(Section):
     questions: Count
     traces: Count
     replies: Count
+    demonstrations: Annotated[int, Field(ge=0)]
     raters: Count
     rater_noise: Share
     redteam: Count
