@@ -40,6 +40,7 @@ def knobs(*sources, **changes):
         "test": 0.2,
         "near_duplicate": 0.85,
         "reject_limit": 0.5,
+        "ties": "keep",
     }
     return Prepare.model_validate({**usual, **changes, "sources": list(sources)})
 
@@ -337,7 +338,7 @@ class TestRealRows:
     @pytest.mark.parametrize(("recipe", "read"), [("mts_dialog", 1201), ("self_instruct", 993)])
     def test_every_row_of_a_recipe_is_used_or_named(self, place, recipe, read):
         content = yaml.safe_load((ROOT / "recipes" / f"{recipe}.yaml").read_text(encoding="utf-8"))
-        params = Prepare.model_validate({**content["prepare"], "max_tokens": 700, "reject_limit": 1.0})
+        params = Prepare.model_validate({**content["prepare"], "max_tokens": 700, "reject_limit": 1.0, "ties": "keep"})
         place.rows.rmdir()
         place.rows.symlink_to(REAL)
         assert used_or_named(place.run(params), read)["used"] > read // 2
