@@ -530,14 +530,15 @@ class TestRealRows:
         place.rows.rmdir()
         place.rows.symlink_to(REAL)
         pairs = source("data/hh_rlhf/harmless_base_test.jsonl.gz", "chosen_rejected", "preference")
-        folder = place.run(knobs(pairs, max_tokens=4000, reject_limit=1.0))
+        folder = place.run(knobs(pairs, max_tokens=100_000))
         found = splits(folder, Ranking, "rankings_")
         turn = re.compile(r"<\|user\|>\n(.*?)\n<\|assistant\|>", re.DOTALL)
         first = [{normalise(turn.match(row.prompt)[1]) for row in found[name]} for name in found]
         assert len(set().union(*first)) == sum(map(len, first)) > 2000
         numbers = read_json(folder / "metrics.json")
-        assert numbers["rows"]["read"] == numbers["rows"]["used"] + numbers["rows"]["rejected"] == 2312
-        assert numbers["feedback"]["chosen_rejected"]["pairs"] == numbers["rows"]["used"]
+        assert numbers["rows"] == {"read": 2312, "used": 2299, "rejected": 13}
+        assert numbers["rejects"] == {"blank": 4, "turns": 9}
+        assert numbers["feedback"]["chosen_rejected"]["pairs"] == 2299
 
     def test_six_preferences_by_people_make_a_ranking_of_four_in_every_row(self, place):
         place.rows.rmdir()
@@ -579,8 +580,9 @@ class TestRealRows:
             knobs(source("data/pandalm/testset_v1.jsonl.gz", "compared", "preference", columns), max_tokens=10000)
         )
         numbers = read_json(folder / "metrics.json")
-        assert numbers["rows"]["read"] == numbers["rows"]["used"] + numbers["rows"]["rejected"] == 999
+        assert numbers["rows"] == {"read": 999, "used": 820, "rejected": 179}
+        assert numbers["rejects"] == {"blank": 55, "cycle": 17, "duplicate": 101, "type": 6}
         told = numbers["feedback"]["compared"]
-        assert told["verdicts"] == 3 * numbers["rows"]["used"] == 3 * told["rows"]
+        assert (told["pairs"], told["verdicts"]) == (820, 3 * 820)
         assert 0.5 < told["agreement"] < 0.95
         assert all(row.raters == ["annotator1", "annotator2", "annotator3"] for row in rankings_of(folder).values())
