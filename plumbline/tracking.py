@@ -44,6 +44,8 @@ BATCH = 1000  # metrics that MLflow takes in one request
 PATIENCE = 3.0  # seconds that the end of a stage waits for a server that does not answer
 PATIENCE_AT_HOME = 60.0  # for a store on this machine, which is at work: making a new one takes seconds
 PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two sendings, doubled at every failure
+WATCHED_EVERY = 10.0  # seconds between two looks at the machine
+SYSTEM = "system/"  # begins the names that MLflow's page of system metrics looks for
 REFUSED = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")  # what no second try would change
 
 
@@ -89,10 +91,15 @@ class Run:
         )
         self._sender = Sender(stage, self._journal)
         self._sender.start()
+        self._watcher = Watcher(self._journal)
+        self._watcher.start()
 
     def input(self, name: str, path: Path) -> None:
-        """Name a file or folder that the stage reads; it is recorded with its digest, and DVC's where known."""
-        source = {"uri": path.as_posix(), "sha256": digest(path), **dvc_hash(path)}
+        """Name a file or folder that the stage reads.
+
+        It is recorded with its digest and, where known, with DVC's and with the id of the run that made it.
+        """
+        source = {"uri": path.as_posix(), "sha256": digest(path), **dvc_hash(path), **maker(path)}
         self._journal.add_once(do="input", name=name, source=source, kind="file" if path.is_file() else "folder")
 
     def step(self, step: int, **metrics: float) -> None:
@@ -127,6 +134,7 @@ class Run:
 
     def close(self, status: str) -> None:
         """End the run; after success, write the sidecar, which leads from DVC's stage to MLflow's run."""
+        self._watcher.end()
         facts = {"seconds": round(time.monotonic() - self.started, 3), **memory()}
         if status == "FINISHED" and self.sidecar is None:
             raise ValueError(f"{self.stage}: run.finish(folder, ...) was never called")
@@ -190,6 +198,10 @@ class Journal:
         new = [point for point in points if (point[0], point[3]) not in self._points]
         if new:
             self._write({"do": "points", "points": new})
+
+    def last_step(self, prefix: str) -> int:
+        """The last step of the points whose names begin so; -1 without any."""
+        return max((step for name, step in self._points if name.startswith(prefix)), default=-1)
 
     def opening(self) -> dict[str, Any]:
         """The entry that opened the run for the one that is to be sent next."""
@@ -298,9 +310,9 @@ class Delivery:
             case "input":
                 self.store.input(entry["name"], entry["source"], entry["kind"])
             case "results":
-                self.store.results(opening["stage"], entry["numbers"], entry["when"])
+                self.store.results(opening["name"], entry["numbers"], entry["when"])
             case "end":
-                self.store.end(opening["stage"], entry["status"], entry["facts"], entry["when"])
+                self.store.end(opening["name"], entry["status"], entry["facts"], entry["when"])
 
 
 class Sender(threading.Thread):
@@ -404,6 +416,34 @@ class Sender(threading.Thread):
         return asked is not None and time.monotonic() - max(asked, since) > patience
 
 
+class Watcher(threading.Thread):
+    """Notes every ten seconds, and when the stage ends, how busy the machine is, as MLflow itself would."""
+
+    def __init__(self, journal: Journal) -> None:
+        super().__init__(name="watcher", daemon=True)
+        self._journal = journal
+        self._step = journal.last_step(SYSTEM) + 1
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        import psutil
+
+        psutil.cpu_percent()  # from here on, the next call says how busy the machine was since
+        with suppress(OSError):  # a full disk, which the stage itself meets, or a journal that is closed
+            while not self._ended.wait(WATCHED_EVERY):
+                self._look()
+            self._look()
+
+    def _look(self) -> None:
+        when = now()
+        self._journal.add_points([(SYSTEM + name, value, when, self._step) for name, value in machine().items()])
+        self._step += 1
+
+    def end(self) -> None:
+        self._ended.set()
+        self.join()
+
+
 class Store:
     """One run in MLflow and its parent; lives in the recording thread."""
 
@@ -461,12 +501,18 @@ class Store:
         self._metrics(self.run, [Metric(name, value, when, step) for name, value, when, step in points])
 
     def results(self, stage: str, numbers: Mapping[str, float], when: int) -> None:
-        """Final numbers: on the stage's run, and with the stage's name before them on the parent, to compare runs."""
+        """Final numbers: on the stage's run, and with the stage's name before them on the parent, to compare runs.
+
+        A variant has its own name there, `adapt.summarise`. The ends of intervals stay with the stage: beside the
+        values they would triple what a person compares.
+        """
         from mlflow.entities import Metric
 
         self._metrics(self.run, [Metric(allowed(name), value, when, 0) for name, value in numbers.items()])
         if self.parent:
-            named = {allowed(f"{stage}.{name}"): value for name, value in numbers.items()}
+            before = stage.replace("@", ".")
+            kept = {name: value for name, value in numbers.items() if not name.endswith((".low", ".high"))}
+            named = {allowed(f"{before}.{name}"): value for name, value in kept.items()}
             self._metrics(self.parent, [Metric(name, value, when, 0) for name, value in named.items()])
 
     def artifact(self, path: Path) -> None:
@@ -641,6 +687,41 @@ def dvc_hash(path: Path) -> dict[str, str]:
             if out["path"] == path.as_posix() and "md5" in out:
                 return {"md5": out["md5"]}
     return {}
+
+
+def maker(path: Path) -> dict[str, str]:
+    """The id of the run that made a file or folder, from the sidecar beside the stage's folder that it lies in."""
+    for folder in (path, *path.parents):
+        for sidecar in (f"{folder}.run.json", f"{folder.parent}.{folder.name}.run.json"):  # of a stage, of a variant
+            with suppress(OSError, ValueError):
+                run = json.loads(Path(sidecar).read_text(encoding="utf-8"))["run_id"]
+                return {"run": run} if run else {}
+    return {}
+
+
+def machine() -> dict[str, float]:
+    """How busy the machine is, by the names that MLflow gives its system metrics; psutil gives CPU since the last call.
+
+    Of a GPU only the memory: whatever else there is to know of it takes a package that the project does without.
+    """
+    import psutil
+
+    memory, disk = psutil.virtual_memory(), psutil.disk_usage(".")
+    busy = {
+        "cpu_utilization_percentage": psutil.cpu_percent(),
+        "system_memory_usage_megabytes": round(memory.used / 1e6, 1),
+        "system_memory_usage_percentage": round(100 * memory.used / memory.total, 1),
+        "disk_usage_megabytes": round(disk.used / 1e6, 1),
+        "disk_usage_percentage": disk.percent,
+        "disk_available_megabytes": round(disk.free / 1e6, 1),
+    }
+    cuda = sys.modules.get("torch.cuda")
+    if cuda and getattr(cuda, "is_initialized", bool)():  # else looking would occupy the GPU; it may be half imported
+        for number in range(cuda.device_count()):
+            free, total = cuda.mem_get_info(number)
+            busy[f"gpu_{number}_memory_usage_megabytes"] = round((total - free) / 1e6, 1)
+            busy[f"gpu_{number}_memory_usage_percentage"] = round(100 * (total - free) / total, 1)
+    return busy
 
 
 def memory() -> dict[str, int]:
