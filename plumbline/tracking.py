@@ -35,7 +35,7 @@ from plumbline.store import digest, write_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
+    from mlflow.entities import LoggedModel, Metric
 
 EXPERIMENT = "plumbline"
 PIPELINE = "PLUMBLINE_PIPELINE"  # set by a flow: the id that the stages of one pipeline run share
@@ -44,6 +44,8 @@ BATCH = 1000  # metrics that MLflow takes in one request
 PATIENCE = 3.0  # seconds that the end of a stage waits for a server that does not answer
 PATIENCE_AT_HOME = 60.0  # for a store on this machine, which is at work: making a new one takes seconds
 PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two sendings, doubled at every failure
+NOT_THE_MODEL = ("curves.csv", "metrics.json", "README.md")  # of a folder of weights
+DIGEST = "plumbline.digest"  # the tag of a copy of weights in MLflow
 WATCHED_EVERY = 10.0  # seconds between two looks at the machine
 SYSTEM = "system/"  # begins the names that MLflow's page of system metrics looks for
 REFUSED = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")  # what no second try would change
@@ -116,7 +118,11 @@ class Run:
 
     def model(self, folder: Path) -> None:
         """Keep a copy of a folder of weights and tokenizer as the model that this stage made."""
-        self._sender.copy(lambda store: store.model(self.stage, folder))
+        self._sender.copy(lambda store: store.model(stage_name(self.stage), folder))
+
+    def then(self, work: "Callable[[Store], object]") -> None:
+        """Have `work` done with the store once all that came before has arrived; left out where the store is away."""
+        self._sender.copy(work)
 
     def finish(self, folder: Path, **metrics: Any) -> None:
         """Log the final metrics, write them to `folder/metrics.json` unless the stage has, and wait for the store.
@@ -326,14 +332,14 @@ class Sender(threading.Thread):
         self.stage = stage
         self._delivery = Delivery(journal)
         self._current = self._delivery
-        self._copies: list[Callable[[Store], None]] = []
+        self._copies: list[Callable[[Store], object]] = []
         self._wake = threading.Event()
         self._failures = 0
         self._ending = self._looked = False
         self._hurry: float | None = None  # since when the stage waits
         self._mistake: BaseException | None = None
 
-    def copy(self, work: "Callable[[Store], None]") -> None:
+    def copy(self, work: "Callable[[Store], object]") -> None:
         """Have files copied once all that came before has arrived."""
         self._copies.append(work)
         self._wake.set()
@@ -452,16 +458,11 @@ class Store:
 
         `again` says that an earlier try may have made the run, though nobody has noted its id.
         """
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # the default tries for minutes; see Sender
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-        from mlflow import MlflowClient
         from mlflow.entities import Param
 
-        address = opening["address"]
-        quiet()
-        with one_at_a_time(address):  # two stages at once must not create the store, or the parent, twice
-            self.client = MlflowClient(address)
-            self.experiment = experiment(self.client, address)
+        self.address = opening["address"]
+        self.client, self.experiment = connect(self.address)
+        with one_at_a_time(self.address):  # two stages at once must not create the parent twice
             self.parent = parent(self.client, self.experiment, opening)
             tags = {"plumbline.stage": opening["stage"], "plumbline.journal": first["id"], **opening["surroundings"]}
             if self.parent:
@@ -471,7 +472,6 @@ class Store:
             if again and not run:
                 run = run_tagged(self.client, self.experiment, "plumbline.journal", first["id"])
             self.run = run or self.client.create_run(self.experiment, first["began"], tags, opening["name"]).info.run_id
-        self.again = again
         if again:
             self.client.update_run(self.run, status="RUNNING")
             if self.parent:
@@ -524,15 +524,11 @@ class Store:
     def model(self, name: str, folder: Path) -> None:
         from mlflow.entities import LoggedModelOutput
 
-        if self.again:  # an earlier try may have been here
-            for made in self.client.search_logged_models([self.experiment], f"source_run_id = '{self.run}'"):
+        for made in self.client.search_logged_models([self.experiment], f"source_run_id = '{self.run}'"):
+            if made.status != "READY":  # an earlier try was killed while it copied
                 self.client.delete_logged_model(made.model_id)
-        self.again = True  # until this has gone well
-        model = self.client.create_logged_model(self.experiment, name=name, source_run_id=self.run)
-        self.client.log_model_artifacts(model.model_id, str(folder))
-        self.client.finalize_logged_model(model.model_id, "READY")
+        model = keep(self.client, self.experiment, name, folder, self.run)
         self.client.log_outputs(self.run, [LoggedModelOutput(model.model_id, 0)])
-        self.again = False
 
     def end(self, stage: str, status: str, facts: Mapping[str, float], when: int) -> None:
         self.results(stage, facts, when)
@@ -612,6 +608,18 @@ def local_address() -> str:
     return f"sqlite:///{Path('mlruns/mlflow.db').resolve()}"
 
 
+def connect(address: str) -> "tuple[MlflowClient, str]":
+    """A client of the store at `address`, which is made if it is not there yet, and the id of the experiment."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # the default tries for minutes; see Sender
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    from mlflow import MlflowClient
+
+    quiet()
+    with one_at_a_time(address):  # two stages at once must not create the store twice
+        client = MlflowClient(address)
+        return client, experiment(client, address)
+
+
 def experiment(client: "MlflowClient", address: str) -> str:
     """The id of the project's experiment, created at the first run, with its artifacts beside a local store."""
     found = client.get_experiment_by_name(EXPERIMENT)
@@ -621,6 +629,31 @@ def experiment(client: "MlflowClient", address: str) -> str:
     if address.startswith("sqlite:///"):
         place = str(Path(address.removeprefix("sqlite:///")).parent / "artifacts")
     return str(client.create_experiment(EXPERIMENT, artifact_location=place))
+
+
+def model_files(folder: Path) -> dict[str, Path]:
+    """The files of a model in a stage's folder, or of an adapter, by their names: the weights and what reads them."""
+    inner = folder / "model" if (folder / "model").is_dir() else folder
+    files = (file for file in sorted(inner.rglob("*")) if file.is_file() and file.name not in NOT_THE_MODEL)
+    return {file.relative_to(inner).as_posix(): file for file in files}
+
+
+def model_digest(folder: Path) -> str:
+    """SHA-256 of a model's or adapter's files, the same wherever they lie."""
+    lines = (f"{name} {digest(file)}\n" for name, file in model_files(folder).items())
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def keep(client: "MlflowClient", experiment: str, name: str, folder: Path, run: str | None) -> "LoggedModel":
+    """MLflow's copy of a model's files: the one it has, or one made now, for `run`."""
+    weights = model_digest(folder)
+    for known in client.search_logged_models([experiment], f"tags.`{DIGEST}` = '{weights}'"):
+        if known.status == "READY":  # MLflow's filter does not know the word
+            return known
+    model = client.create_logged_model(experiment, re.sub(r"\W", "-", name), run, {DIGEST: weights})
+    for path, file in model_files(folder).items():
+        client.log_model_artifact(model.model_id, str(file), path.rpartition("/")[0] or None)
+    return client.finalize_logged_model(model.model_id, "READY")
 
 
 def parent(client: "MlflowClient", experiment: str, opening: Mapping[str, Any]) -> str | None:

@@ -162,6 +162,17 @@ def test_files_and_the_model_are_kept_although_their_folder_is_renamed_at_the_en
     assert (Path(model.artifact_location.removeprefix("file://")) / "config.json").exists()
 
 
+def test_weights_that_are_there_already_are_not_copied_again(client):
+    for name in ("one", "two"):
+        with track("instruct", Knobs()) as run, unfinished(Path(name)) as folder:
+            (folder / "model").mkdir()
+            (folder / "model/weights.safetensors").write_text("equal")
+            run.model(folder / "model")
+            run.finish(folder)
+    one, two = (run_of(client, Path(name)).outputs.model_outputs for name in ("one", "two"))
+    assert [each.model_id for each in one] == [each.model_id for each in two] and len(one) == 1
+
+
 @pytest.mark.parametrize(("error", "status"), [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")])
 def test_a_stage_that_ends_early_says_so_and_leaves_no_sidecar(client, monkeypatch, error, status):
     monkeypatch.setenv("PLUMBLINE_PIPELINE", f"ends-{status}")
