@@ -26,7 +26,7 @@ from plumbline.tracking import local_address
 
 
 @task(cache_policy=NO_CACHE)
-def promote_one(candidate: Candidate, registry: Registry) -> State[str]:
+def promote_one(candidate: Candidate, registry: Registry) -> State[None]:
     """Register one model and promote it or not; the state is called by what became of it, with the reason."""
     try:
         outcome, line = registry.promote(candidate)
@@ -34,7 +34,7 @@ def promote_one(candidate: Candidate, registry: Registry) -> State[str]:
         outcome, line = "refused", str(error)
     print(f"{outcome:<9}  {line}", flush=True)
     get_run_logger().info("%s: %s", outcome, line)
-    return Completed(name=outcome.capitalize(), message=line, data=outcome)
+    return Completed(name=outcome.capitalize(), message=line)
 
 
 @flow
@@ -46,8 +46,11 @@ def promote(models: list[str] | None = None) -> dict[str, str]:
     """
     chosen = chosen_candidates(Path.cwd(), models or [])
     registry = Registry(os.environ.get("MLFLOW_TRACKING_URI") or local_address())
-    one = {each.name: promote_one.with_options(task_run_name=each.name) for each in chosen}
-    return {each.name: one[each.name](quote(each), quote(registry)) for each in chosen}
+    outcomes = {}
+    for each in chosen:
+        state = promote_one.with_options(task_run_name=each.name)(quote(each), quote(registry), return_state=True)
+        outcomes[each.name] = state.name.lower()
+    return outcomes
 
 
 def chosen_candidates(root: Path, models: list[str]) -> list[Candidate]:
