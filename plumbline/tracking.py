@@ -122,7 +122,7 @@ class Run:
 
     def then(self, work: "Callable[[Store], object]") -> None:
         """Have `work` done with the store once all that came before has arrived; left out where the store is away."""
-        self._sender.copy(work)
+        self._sender.copy(lambda store: store.then(work))
 
     def finish(self, folder: Path, **metrics: Any) -> None:
         """Log the final metrics, write them to `folder/metrics.json` unless the stage has, and wait for the store.
@@ -332,14 +332,14 @@ class Sender(threading.Thread):
         self.stage = stage
         self._delivery = Delivery(journal)
         self._current = self._delivery
-        self._copies: list[Callable[[Store], object]] = []
+        self._copies: list[Callable[[Store], None]] = []
         self._wake = threading.Event()
         self._failures = 0
         self._ending = self._looked = False
         self._hurry: float | None = None  # since when the stage waits
         self._mistake: BaseException | None = None
 
-    def copy(self, work: "Callable[[Store], object]") -> None:
+    def copy(self, work: "Callable[[Store], None]") -> None:
         """Have files copied once all that came before has arrived."""
         self._copies.append(work)
         self._wake.set()
@@ -529,6 +529,9 @@ class Store:
                 self.client.delete_logged_model(made.model_id)
         model = keep(self.client, self.experiment, name, folder, self.run)
         self.client.log_outputs(self.run, [LoggedModelOutput(model.model_id, 0)])
+
+    def then(self, work: "Callable[[Store], object]") -> None:
+        work(self)
 
     def end(self, stage: str, status: str, facts: Mapping[str, float], when: int) -> None:
         self.results(stage, facts, when)

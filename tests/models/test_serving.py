@@ -131,9 +131,12 @@ def test_mlflow_s_server_gives_the_same_answers(workspace, model_folder, tmp_pat
     command += ["--env-manager", "local", "--port", str(port), "--workers", "1"]
     log = (tmp_path / "log").open("w+")
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    with log, subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=log, stderr=log, start_new_session=True
-    ) as server:
+    with (
+        log,
+        subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=log, stderr=log, start_new_session=True
+        ) as server,
+    ):
         try:
             answer = ask(port, {"inputs": {"prompt": PROMPTS}}, server)
             assert answer == {"predictions": expected(model_folder, PROMPTS)}, (tmp_path / "log").read_text()
@@ -144,9 +147,7 @@ def test_mlflow_s_server_gives_the_same_answers(workspace, model_folder, tmp_pat
 def ask(port: int, question: dict, server: subprocess.Popen) -> dict:
     """The server's answer, as soon as it listens."""
     body = json.dumps(question).encode()
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"}
-    )
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"})
     for _ in range(600):
         try:
             with urllib.request.urlopen(request, timeout=60) as response:
