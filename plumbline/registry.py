@@ -18,8 +18,8 @@ from plumbline.card import Ingredient, card, ingredients, require_licences
 from plumbline.errors import ArtifactError, PlumblineError
 from plumbline.models.load import weights_folder
 from plumbline.promotion import Evaluation, Verdict, compare, read_evaluation
-from plumbline.store import digest, need, read_json, write_json
-from plumbline.tracking import DIGEST, connect, first_line, keep, model_digest, model_files
+from plumbline.store import need, read_json, write_json
+from plumbline.tracking import DIGEST, connect, file_digests, first_line, keep, maker, model_digest
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 CANDIDATE, CHAMPION = "candidate", "champion"
 MODEL = "plumbline.model_id"  # a tag of a version: its copy among the logged models
 EVALUATIONS = "evaluations"  # folder of a registered model: a file per set of rows and settings
-SAFE = ".safetensors"
+REGISTERED = "registered.json"  # digests of the files that were registered, and of an adapter the model beneath it
 PACKAGES = ("torch", "transformers", "peft", "safetensors", "tokenizers", "mlflow", "pandas", "pydantic", "pyyaml")
 
 
@@ -129,6 +129,9 @@ class Registry:
 
         `run` stands for the run that made the weights where MLflow does not know that one.
         """
+        maker_run = maker(candidate.folder).get("run")
+        if maker_run and self._found(lambda: self.client.get_run(maker_run)):
+            run = maker_run
         name, made_from = candidate.name, candidate.made_from()
         version = self.of_digest(name, candidate.digest)
         kept = keep(self.client, self.experiment, name, candidate.folder, run)
@@ -264,5 +267,5 @@ def save(folder: Path, candidate: Candidate, model_id: str, beneath: "LoggedMode
         pip_requirements=[f"{package}=={installed(package)}" for package in PACKAGES],
         mlflow_model=Model(model_id=model_id),
     )
-    weights = {name: digest(file) for name, file in model_files(candidate.folder).items() if file.suffix == SAFE}
-    write_json(folder / "weights.json", {"digests": weights, "beneath": beneath.model_id if beneath else None})
+    about = {"digests": file_digests(candidate.folder), "beneath": beneath.model_id if beneath else None}
+    write_json(folder / REGISTERED, about)

@@ -18,7 +18,6 @@ from plumbline.models.generate import generate
 from plumbline.models.load import load_model, load_tokenizer
 from plumbline.store import digest, read_json
 
-WEIGHTS = "weights.json"  # digests of the weights that were registered, and of an adapter the model beneath it
 BATCH = 16  # prompts answered at once
 
 
@@ -28,10 +27,10 @@ class Answers(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Load the weights beside this file, and for an adapter those beneath it; ArtifactError for any others."""
         folder = Path(__file__).parent
-        registered = read_json(folder / WEIGHTS)
+        registered = read_json(folder / "registered.json")
         for name, expected in registered["digests"].items():
-            if digest(folder / name) != expected:
-                raise ArtifactError(f"{folder / name}: not the weights that were registered; register the model again")
+            if not (folder / name).exists() or digest(folder / name) != expected:
+                raise ArtifactError(f"{folder / name}: not the file that was registered; register the model again")
         self.choice = None
         if registered["beneath"]:
             from plumbline.models.adapters import Choice, load

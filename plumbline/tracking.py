@@ -1,4 +1,4 @@
-"""What MLflow records: one run per stage, below one parent run per pipeline run. The only module that imports mlflow.
+"""What MLflow records: one run per stage, below one parent run per pipeline run.
 
 What is to be recorded goes into a journal on the disk, and from there to MLflow in a thread of its own, which also pays
 for the import of mlflow, so that a training loop never waits for the store. When the store cannot be reached, one line
@@ -641,10 +641,19 @@ def model_files(folder: Path) -> dict[str, Path]:
     return {file.relative_to(inner).as_posix(): file for file in files}
 
 
+def file_digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file of a model or adapter."""
+    return {name: digest(file) for name, file in model_files(folder).items()}
+
+
 def model_digest(folder: Path) -> str:
-    """SHA-256 of a model's or adapter's files, the same wherever they lie."""
-    lines = (f"{name} {digest(file)}\n" for name, file in model_files(folder).items())
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    """SHA-256 of a model or adapter, the same wherever it lies."""
+    return digest_of(file_digests(folder))
+
+
+def digest_of(digests: Mapping[str, str]) -> str:
+    """SHA-256 of a model of whose files these are the digests."""
+    return hashlib.sha256("".join(f"{name} {each}\n" for name, each in digests.items()).encode()).hexdigest()
 
 
 def keep(client: "MlflowClient", experiment: str, name: str, folder: Path, run: str | None) -> "LoggedModel":

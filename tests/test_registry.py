@@ -166,7 +166,7 @@ def test_weights_that_a_stage_gave_to_mlflow_are_not_copied_again_and_the_base_o
     assert [len(each) for each in kept] == [1, 1]
     assert registry.of_digest(models[0].name, digests[0]).run_id == run_id
     terse = registry.of_digest(models[1].name, models[1].digest)
-    registered = json.loads(Path(terse.source, "weights.json").read_text())
+    registered = json.loads(Path(terse.source, "registered.json").read_text())
     assert registered["beneath"] == kept[1][0].model_id
 
 

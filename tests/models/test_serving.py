@@ -99,7 +99,7 @@ def test_weights_that_were_changed_after_registration_are_refused(workspace, nam
     before = weights.read_bytes()
     weights.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
     try:
-        with pytest.raises(Exception, match="not the weights that were registered"):
+        with pytest.raises(Exception, match="not the file that was registered"):
             champion(name)
     finally:
         weights.write_bytes(before)
@@ -107,7 +107,7 @@ def test_weights_that_were_changed_after_registration_are_refused(workspace, nam
 
 def test_another_base_beneath_an_adapter_is_refused(workspace, model_folder):
     place = Path(workspace.champion("adapt.terse").source)
-    beneath = workspace.client.get_logged_model(read_json(place / "weights.json")["beneath"])
+    beneath = workspace.client.get_logged_model(read_json(place / "registered.json")["beneath"])
     weights = Path(beneath.artifact_location) / "model.safetensors"
     before = weights.read_bytes()
     weights.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
