@@ -257,8 +257,10 @@ class Lineage:
         aliases = f" ({', '.join(sorted(version.aliases))})" if version.aliases else ""
         line = f"{version.name}/{version.version}{aliases}  weights {version.tags.get(DIGEST, '')[:SHORT]}"
         copy = Path(str(version.source).removeprefix("file://"))
+        if not copy.is_absolute():  # a server keeps the files; they are checked where the model is loaded
+            return line
         if not (copy / "registered.json").exists():
-            return line if "://" in str(version.source) else line + self._mark("its files are gone from MLflow")
+            return line + self._mark("its files are gone from MLflow")
         files = read_json(copy / "registered.json")["digests"]
         changed = [name for name, each in files.items() if not (copy / name).exists() or digest(copy / name) != each]
         if changed or digest_of(files) != version.tags.get(DIGEST):

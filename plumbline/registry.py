@@ -156,7 +156,7 @@ class Registry:
                 self.client.create_registered_model(name)
             tags = {DIGEST: candidate.digest, MODEL: kept.model_id}
             version = self.client.create_model_version(
-                name, kept.artifact_location, kept.source_run_id, tags, description=text, model_id=kept.model_id
+                name, kept.artifact_location, kept.source_run_id or None, tags, description=text, model_id=kept.model_id
             )
             page = [{"name": name, "version": version.version}]  # the model's page links to it
             self.client.set_logged_model_tags(kept.model_id, {"mlflow.modelVersions": json.dumps(page)})
@@ -222,7 +222,7 @@ class Registry:
 
     def origin(self, run: str | None) -> dict[str, str]:
         """Commit and run that a model comes from, as far as MLflow knows them."""
-        if run is None:
+        if not run:
             return {}
         tags = self.client.get_run(run).data.tags
         commit = tags.get("mlflow.source.git.commit")

@@ -615,6 +615,7 @@ def connect(address: str) -> "tuple[MlflowClient, str]":
     """A client of the store at `address`, which is made if it is not there yet, and the id of the experiment."""
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # the default tries for minutes; see Sender
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow import MlflowClient
 
     quiet()
