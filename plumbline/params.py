@@ -72,9 +72,13 @@ class Pretrain(Section):
         return self
 
 
+Licence = Annotated[str, Field(min_length=1)]  # an SPDX identifier, such as cc-by-4.0
+
+
 class Base(Section):
     source: str
     revision: str
+    licence: Licence | None = None
 
 
 # The fields of each format of rows, which `columns` may map; `fields` takes any other name too, for a template.
@@ -94,7 +98,10 @@ FORMATS: dict[str, tuple[str, ...]] = {
 
 
 class Source(Section):
-    """One source of rows of `prepare`: where it is, which format it has, and which task it teaches."""
+    """One source of rows of `prepare`: where it is, which format it has, and which task it teaches.
+
+    `licence` may be left out; then no model that learnt from the rows can become a champion.
+    """
 
     path: str
     format: Literal[
@@ -113,6 +120,7 @@ class Source(Section):
     task: str
     columns: dict[str, str | Annotated[list[str], Field(min_length=2)]]
     limit: Annotated[int, Field(ge=0)]
+    licence: Licence | None = None
 
     @field_validator("path")
     @classmethod

@@ -1,4 +1,4 @@
-"""What MLflow records: one run per stage, below one parent run per pipeline run. The only module that imports mlflow.
+"""What MLflow records: one run per stage, below one parent run per pipeline run.
 
 What is to be recorded goes into a journal on the disk, and from there to MLflow in a thread of its own, which also pays
 for the import of mlflow, so that a training loop never waits for the store. When the store cannot be reached, one line
@@ -35,7 +35,7 @@ from plumbline.store import digest, write_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
+    from mlflow.entities import LoggedModel, Metric
 
 EXPERIMENT = "plumbline"
 PIPELINE = "PLUMBLINE_PIPELINE"  # set by a flow: the id that the stages of one pipeline run share
@@ -44,6 +44,10 @@ BATCH = 1000  # metrics that MLflow takes in one request
 PATIENCE = 3.0  # seconds that the end of a stage waits for a server that does not answer
 PATIENCE_AT_HOME = 60.0  # for a store on this machine, which is at work: making a new one takes seconds
 PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two sendings, doubled at every failure
+NOT_THE_MODEL = ("curves.csv", "metrics.json", "README.md")  # of a folder of weights
+DIGEST = "plumbline.digest"  # the tag of a copy of weights in MLflow
+WATCHED_EVERY = 10.0  # seconds between two looks at the machine
+SYSTEM = "system/"  # begins the names that MLflow's page of system metrics looks for
 REFUSED = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")  # what no second try would change
 
 
@@ -89,10 +93,15 @@ class Run:
         )
         self._sender = Sender(stage, self._journal)
         self._sender.start()
+        self._watcher = Watcher(self._journal)
+        self._watcher.start()
 
     def input(self, name: str, path: Path) -> None:
-        """Name a file or folder that the stage reads; it is recorded with its digest, and DVC's where known."""
-        source = {"uri": path.as_posix(), "sha256": digest(path), **dvc_hash(path)}
+        """Name a file or folder that the stage reads.
+
+        It is recorded with its digest and, where known, with DVC's and with the id of the run that made it.
+        """
+        source = {"uri": path.as_posix(), "sha256": digest(path), **dvc_hash(path), **maker(path)}
         self._journal.add_once(do="input", name=name, source=source, kind="file" if path.is_file() else "folder")
 
     def step(self, step: int, **metrics: float) -> None:
@@ -109,7 +118,11 @@ class Run:
 
     def model(self, folder: Path) -> None:
         """Keep a copy of a folder of weights and tokenizer as the model that this stage made."""
-        self._sender.copy(lambda store: store.model(self.stage, folder))
+        self._sender.copy(lambda store: store.model(stage_name(self.stage), folder))
+
+    def then(self, work: "Callable[[Store], object]") -> None:
+        """Have `work` done with the store once all that came before has arrived; left out where the store is away."""
+        self._sender.copy(lambda store: store.then(work))
 
     def finish(self, folder: Path, **metrics: Any) -> None:
         """Log the final metrics, write them to `folder/metrics.json` unless the stage has, and wait for the store.
@@ -127,6 +140,7 @@ class Run:
 
     def close(self, status: str) -> None:
         """End the run; after success, write the sidecar, which leads from DVC's stage to MLflow's run."""
+        self._watcher.end()
         facts = {"seconds": round(time.monotonic() - self.started, 3), **memory()}
         if status == "FINISHED" and self.sidecar is None:
             raise ValueError(f"{self.stage}: run.finish(folder, ...) was never called")
@@ -190,6 +204,10 @@ class Journal:
         new = [point for point in points if (point[0], point[3]) not in self._points]
         if new:
             self._write({"do": "points", "points": new})
+
+    def last_step(self, prefix: str) -> int:
+        """The last step of the points whose names begin so; -1 without any."""
+        return max((step for name, step in self._points if name.startswith(prefix)), default=-1)
 
     def opening(self) -> dict[str, Any]:
         """The entry that opened the run for the one that is to be sent next."""
@@ -298,9 +316,9 @@ class Delivery:
             case "input":
                 self.store.input(entry["name"], entry["source"], entry["kind"])
             case "results":
-                self.store.results(opening["stage"], entry["numbers"], entry["when"])
+                self.store.results(opening["name"], entry["numbers"], entry["when"])
             case "end":
-                self.store.end(opening["stage"], entry["status"], entry["facts"], entry["when"])
+                self.store.end(opening["name"], entry["status"], entry["facts"], entry["when"])
 
 
 class Sender(threading.Thread):
@@ -404,6 +422,34 @@ class Sender(threading.Thread):
         return asked is not None and time.monotonic() - max(asked, since) > patience
 
 
+class Watcher(threading.Thread):
+    """Notes every ten seconds, and when the stage ends, how busy the machine is, as MLflow itself would."""
+
+    def __init__(self, journal: Journal) -> None:
+        super().__init__(name="watcher", daemon=True)
+        self._journal = journal
+        self._step = journal.last_step(SYSTEM) + 1
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        import psutil
+
+        psutil.cpu_percent()  # from here on, the next call says how busy the machine was since
+        with suppress(OSError):  # a full disk, which the stage itself meets, or a journal that is closed
+            while not self._ended.wait(WATCHED_EVERY):
+                self._look()
+            self._look()
+
+    def _look(self) -> None:
+        when = now()
+        self._journal.add_points([(SYSTEM + name, value, when, self._step) for name, value in machine().items()])
+        self._step += 1
+
+    def end(self) -> None:
+        self._ended.set()
+        self.join()
+
+
 class Store:
     """One run in MLflow and its parent; lives in the recording thread."""
 
@@ -412,16 +458,11 @@ class Store:
 
         `again` says that an earlier try may have made the run, though nobody has noted its id.
         """
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # the default tries for minutes; see Sender
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-        from mlflow import MlflowClient
         from mlflow.entities import Param
 
-        address = opening["address"]
-        quiet()
-        with one_at_a_time(address):  # two stages at once must not create the store, or the parent, twice
-            self.client = MlflowClient(address)
-            self.experiment = experiment(self.client, address)
+        self.address = opening["address"]
+        self.client, self.experiment = connect(self.address)
+        with one_at_a_time(self.address):  # two stages at once must not create the parent twice
             self.parent = parent(self.client, self.experiment, opening)
             tags = {"plumbline.stage": opening["stage"], "plumbline.journal": first["id"], **opening["surroundings"]}
             if self.parent:
@@ -431,7 +472,6 @@ class Store:
             if again and not run:
                 run = run_tagged(self.client, self.experiment, "plumbline.journal", first["id"])
             self.run = run or self.client.create_run(self.experiment, first["began"], tags, opening["name"]).info.run_id
-        self.again = again
         if again:
             self.client.update_run(self.run, status="RUNNING")
             if self.parent:
@@ -461,12 +501,18 @@ class Store:
         self._metrics(self.run, [Metric(name, value, when, step) for name, value, when, step in points])
 
     def results(self, stage: str, numbers: Mapping[str, float], when: int) -> None:
-        """Final numbers: on the stage's run, and with the stage's name before them on the parent, to compare runs."""
+        """Final numbers: on the stage's run, and with the stage's name before them on the parent, to compare runs.
+
+        A variant has its own name there, `adapt.summarise`. The ends of intervals stay with the stage: beside the
+        values they would triple what a person compares.
+        """
         from mlflow.entities import Metric
 
         self._metrics(self.run, [Metric(allowed(name), value, when, 0) for name, value in numbers.items()])
         if self.parent:
-            named = {allowed(f"{stage}.{name}"): value for name, value in numbers.items()}
+            before = stage.replace("@", ".")
+            kept = {name: value for name, value in numbers.items() if not name.endswith((".low", ".high"))}
+            named = {allowed(f"{before}.{name}"): value for name, value in kept.items()}
             self._metrics(self.parent, [Metric(name, value, when, 0) for name, value in named.items()])
 
     def artifact(self, path: Path) -> None:
@@ -478,15 +524,14 @@ class Store:
     def model(self, name: str, folder: Path) -> None:
         from mlflow.entities import LoggedModelOutput
 
-        if self.again:  # an earlier try may have been here
-            for made in self.client.search_logged_models([self.experiment], f"source_run_id = '{self.run}'"):
+        for made in self.client.search_logged_models([self.experiment], f"source_run_id = '{self.run}'"):
+            if made.status != "READY":  # an earlier try was killed while it copied
                 self.client.delete_logged_model(made.model_id)
-        self.again = True  # until this has gone well
-        model = self.client.create_logged_model(self.experiment, name=name, source_run_id=self.run)
-        self.client.log_model_artifacts(model.model_id, str(folder))
-        self.client.finalize_logged_model(model.model_id, "READY")
+        model = keep(self.client, self.experiment, name, folder, self.run)
         self.client.log_outputs(self.run, [LoggedModelOutput(model.model_id, 0)])
-        self.again = False
+
+    def then(self, work: "Callable[[Store], object]") -> None:
+        work(self)
 
     def end(self, stage: str, status: str, facts: Mapping[str, float], when: int) -> None:
         self.results(stage, facts, when)
@@ -566,6 +611,19 @@ def local_address() -> str:
     return f"sqlite:///{Path('mlruns/mlflow.db').resolve()}"
 
 
+def connect(address: str) -> "tuple[MlflowClient, str]":
+    """A client of the store at `address`, which is made if it is not there yet, and the id of the experiment."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # the default tries for minutes; see Sender
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    from mlflow import MlflowClient
+
+    quiet()
+    with one_at_a_time(address):  # two stages at once must not create the store twice
+        client = MlflowClient(address)
+        return client, experiment(client, address)
+
+
 def experiment(client: "MlflowClient", address: str) -> str:
     """The id of the project's experiment, created at the first run, with its artifacts beside a local store."""
     found = client.get_experiment_by_name(EXPERIMENT)
@@ -575,6 +633,40 @@ def experiment(client: "MlflowClient", address: str) -> str:
     if address.startswith("sqlite:///"):
         place = str(Path(address.removeprefix("sqlite:///")).parent / "artifacts")
     return str(client.create_experiment(EXPERIMENT, artifact_location=place))
+
+
+def model_files(folder: Path) -> dict[str, Path]:
+    """The files of a model in a stage's folder, or of an adapter, by their names: the weights and what reads them."""
+    inner = folder / "model" if (folder / "model").is_dir() else folder
+    files = (file for file in sorted(inner.rglob("*")) if file.is_file() and file.name not in NOT_THE_MODEL)
+    return {file.relative_to(inner).as_posix(): file for file in files}
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file of a model or adapter."""
+    return {name: digest(file) for name, file in model_files(folder).items()}
+
+
+def model_digest(folder: Path) -> str:
+    """SHA-256 of a model or adapter, the same wherever it lies."""
+    return digest_of(file_digests(folder))
+
+
+def digest_of(digests: Mapping[str, str]) -> str:
+    """SHA-256 of a model of whose files these are the digests."""
+    return hashlib.sha256("".join(f"{name} {each}\n" for name, each in digests.items()).encode()).hexdigest()
+
+
+def keep(client: "MlflowClient", experiment: str, name: str, folder: Path, run: str | None) -> "LoggedModel":
+    """MLflow's copy of a model's files: the one it has, or one made now, for `run`."""
+    weights = model_digest(folder)
+    for known in client.search_logged_models([experiment], f"tags.`{DIGEST}` = '{weights}'"):
+        if known.status == "READY":  # MLflow's filter does not know the word
+            return known
+    model = client.create_logged_model(experiment, re.sub(r"\W", "-", name), run, {DIGEST: weights})
+    for path, file in model_files(folder).items():
+        client.log_model_artifact(model.model_id, str(file), path.rpartition("/")[0] or None)
+    return client.finalize_logged_model(model.model_id, "READY")
 
 
 def parent(client: "MlflowClient", experiment: str, opening: Mapping[str, Any]) -> str | None:
@@ -657,6 +749,41 @@ def dvc_hash(path: Path) -> dict[str, str]:
             if out["path"] == path.as_posix() and "md5" in out:
                 return {"md5": out["md5"]}
     return {}
+
+
+def maker(path: Path) -> dict[str, str]:
+    """The id of the run that made a file or folder, from the sidecar beside the stage's folder that it lies in."""
+    for folder in (path, *path.parents):
+        for sidecar in (f"{folder}.run.json", f"{folder.parent}.{folder.name}.run.json"):  # of a stage, of a variant
+            with suppress(OSError, ValueError):
+                run = json.loads(Path(sidecar).read_text(encoding="utf-8"))["run_id"]
+                return {"run": run} if run else {}
+    return {}
+
+
+def machine() -> dict[str, float]:
+    """How busy the machine is, by the names that MLflow gives its system metrics; psutil gives CPU since the last call.
+
+    Of a GPU only the memory: whatever else there is to know of it takes a package that the project does without.
+    """
+    import psutil
+
+    memory, disk = psutil.virtual_memory(), psutil.disk_usage(".")
+    busy = {
+        "cpu_utilization_percentage": psutil.cpu_percent(),
+        "system_memory_usage_megabytes": round(memory.used / 1e6, 1),
+        "system_memory_usage_percentage": round(100 * memory.used / memory.total, 1),
+        "disk_usage_megabytes": round(disk.used / 1e6, 1),
+        "disk_usage_percentage": disk.percent,
+        "disk_available_megabytes": round(disk.free / 1e6, 1),
+    }
+    cuda = sys.modules.get("torch.cuda")
+    if cuda and getattr(cuda, "is_initialized", bool)():  # else looking would occupy the GPU; it may be half imported
+        for number in range(cuda.device_count()):
+            free, total = cuda.mem_get_info(number)
+            busy[f"gpu_{number}_memory_usage_megabytes"] = round((total - free) / 1e6, 1)
+            busy[f"gpu_{number}_memory_usage_percentage"] = round(100 * (total - free) / total, 1)
+    return busy
 
 
 def memory() -> dict[str, int]:

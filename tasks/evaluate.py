@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 from plumbline.errors import ArtifactError
 from plumbline.params import Evaluate
 from plumbline.progress import Progress
+from plumbline.registry import Candidate, registration
 from plumbline.rows import Example, read_rows, write_rows
 from plumbline.stage import run_stage
-from plumbline.store import need, read_json, unfinished
-from plumbline.tracking import track
+from plumbline.store import need, read_json, unfinished, write_json
+from plumbline.tracking import model_digest, track
 
 if TYPE_CHECKING:
     from plumbline.metrics.table import Contributions
@@ -52,7 +53,8 @@ def evaluate(params: Evaluate, *, base: Path, data: Path, instruct: Path, adapt:
     tasks = {task: [index for index, row in enumerate(rows) if row.task == task] for task in task_names(rows)}
 
     with track("evaluate", params) as run, unfinished(out) as folder:
-        for name, path in {**models, "data": data, "adapt": adapt}.items():
+        trained_folders = {"instruct": instruct, **{name: adapt / name for name in adapters}}
+        for name, path in {"base": base, "data": data, **trained_folders}.items():
             run.input(name, path)
         own = {name: set(tasks) for name in models} | {name: set(each["tasks"]) for name, each in adapters.items()}
         wanted = {
@@ -141,7 +143,12 @@ def evaluate(params: Evaluate, *, base: Path, data: Path, instruct: Path, adapt:
         (folder / "report.html").write_text(page(report), encoding="utf-8")
         run.artifact(folder / "report.html")
         run.artifact(folder / "answers.jsonl")
-        run.finish(folder, settings=settings, adapters=adapters, **table)
+        scored = {name: model_digest(path) for name, path in trained_folders.items()}
+        numbers = {"settings": settings, "adapters": adapters, "models": scored, **table}
+        write_json(folder / "metrics.json", numbers)
+        for path in trained_folders.values():
+            run.then(registration(Candidate(path, base, data, folder, instruct)))
+        run.finish(folder, **numbers)
     return out
 
 

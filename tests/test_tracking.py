@@ -72,6 +72,52 @@ def test_the_stages_of_one_pipeline_run_share_one_parent(client, monkeypatch):
     assert sidecar(Path("instruct"))["parent_run_id"] == parent.info.run_id
 
 
+def test_runs_are_compared_by_values_under_the_name_of_stage_and_variant(client, monkeypatch):
+    monkeypatch.setenv("PLUMBLINE_PIPELINE", "flow-2")
+    for name in ("summarise", "sentiment"):
+        monkeypatch.setenv("DVC_STAGE", f"adapt@{name}")
+        with track("adapt", Knobs()) as run, unfinished(Path(f"adapt/{name}")) as folder:
+            run.finish(folder, loss={"value": len(name), "low": 0.0, "high": 99.0})
+    child = client.get_run(sidecar(Path("adapt.summarise"))["run_id"])
+    assert child.data.metrics["loss.low"] == 0.0 and child.data.metrics["loss.high"] == 99.0
+    numbers = client.get_run(child.data.tags["mlflow.parentRunId"]).data.metrics
+    compared = {name: value for name, value in numbers.items() if "loss" in name}
+    assert compared == {"adapt.summarise.loss.value": 9.0, "adapt.sentiment.loss.value": 9.0}
+
+
+def test_how_busy_the_machine_is_stands_where_mlflow_looks_for_it_while_the_stage_runs(client, monkeypatch):
+    monkeypatch.setattr("plumbline.tracking.WATCHED_EVERY", 0.05)
+    with track("instruct", Knobs()) as run, unfinished(Path("out")) as folder:
+        time.sleep(0.3)
+        run.finish(folder)
+    run_id = sidecar(Path("out"))["run_id"]
+    for name in ("cpu_utilization_percentage", "system_memory_usage_megabytes", "disk_usage_percentage"):
+        history = client.get_metric_history(run_id, f"system/{name}")
+        assert [point.step for point in history] == list(range(len(history))) and len(history) >= 3
+        assert all(point.value >= 0 for point in history)
+
+
+def test_an_input_names_the_run_that_made_it_wherever_in_the_folder_of_that_stage_it_lies(client):
+    with track("instruct", Knobs()) as run, unfinished(Path("artifacts/instruct")) as folder:
+        (folder / "model").mkdir()
+        run.finish(folder)
+    with track("adapt", Knobs()) as run, unfinished(Path("artifacts/adapt/terse")) as folder:
+        run.input("start", Path("artifacts/instruct/model"))
+        run.finish(folder)
+    with track("evaluate", Knobs()) as run, unfinished(Path("artifacts/evaluate")) as folder:
+        run.input("adapt", Path("artifacts/adapt/terse"))
+        run.finish(folder)
+    makers = {
+        each.dataset.name: json.loads(each.dataset.source)["run"]
+        for folder in ("adapt.terse", "evaluate")
+        for each in run_of(client, Path(f"artifacts/{folder}")).inputs.dataset_inputs
+    }
+    assert makers == {
+        "artifacts/instruct/model": sidecar(Path("artifacts/instruct"))["run_id"],
+        "artifacts/adapt/terse": sidecar(Path("artifacts/adapt.terse"))["run_id"],
+    }
+
+
 def test_a_curve_has_each_point_once_and_at_its_step_and_the_loop_does_not_wait(client):
     out = Path("out")
     with track("instruct", Knobs()) as run, unfinished(out) as folder:
@@ -114,6 +160,17 @@ def test_files_and_the_model_are_kept_although_their_folder_is_renamed_at_the_en
     (model,) = client.search_logged_models([recorded.info.experiment_id])
     assert (model.name, model.source_run_id, model.status) == ("evaluate", recorded.info.run_id, "READY")
     assert (Path(model.artifact_location.removeprefix("file://")) / "config.json").exists()
+
+
+def test_weights_that_are_there_already_are_not_copied_again(client):
+    for name in ("one", "two"):
+        with track("instruct", Knobs()) as run, unfinished(Path(name)) as folder:
+            (folder / "model").mkdir()
+            (folder / "model/weights.safetensors").write_text("equal")
+            run.model(folder / "model")
+            run.finish(folder)
+    one, two = (run_of(client, Path(name)).outputs.model_outputs for name in ("one", "two"))
+    assert [each.model_id for each in one] == [each.model_id for each in two] and len(one) == 1
 
 
 @pytest.mark.parametrize(("error", "status"), [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")])
