@@ -14,6 +14,7 @@ from prefect.events.schemas.events import ResourceSpecification
 from prefect.states import StateType
 
 from flows.pipeline import FLOWS
+from flows.promote import promote
 from flows.server import warm
 
 SILENCE = timedelta(seconds=70)  # two heartbeats of a flow, and some
@@ -24,7 +25,7 @@ def main() -> None:
     """Serve until told to stop. Runs that are under way then are cancelled, and can be taken up again."""
     watch_for_crashes()
     with warm():
-        serve(*[each.to_deployment(name) for name, each in FLOWS.items()], pause_on_shutdown=False)
+        serve(*[each.to_deployment(each.name) for each in (*FLOWS.values(), promote)], pause_on_shutdown=False)
 
 
 def watch_for_crashes() -> None:
