@@ -28,6 +28,7 @@ from prefect.utilities.annotations import quote
 
 from flows.experiment import Experiment, changed_params
 from flows.graph import CHATTER, StageBusy, StageFailed, Stages
+from flows.remote import fetch, restore, share, share_experiment
 from flows.server import api, warm
 from flows.terminal import Terminal
 from plumbline.errors import PlumblineError
@@ -49,7 +50,7 @@ def is_busy(_task: Any, _run: Any, state: State[Any]) -> bool:
 def run_one(stage: str, stages: Stages, terminal: Terminal, environment: dict[str, str]) -> State[None]:
     """One stage: Cached when DVC finds nothing to do or has its results from before, else run by DVC."""
     logger = get_run_logger()
-    if not stages.stale(stage):
+    if not stages.stale(stage) or restore(stages.root, stage):
         terminal.ended(stage, "cached")
         return Completed(name="Cached", message="unchanged")
 
@@ -82,12 +83,14 @@ def pipeline(name: str, recipe: str | None = None, overrides: list[str] | None =
         overrides: knobs to change, each as section.knob=value
     """
     root = Path.cwd()
+    fetch(root)
     if recipe or overrides:
         params = changed_params(root, recipe, overrides or [])
         experiment = Experiment(root, name)
         with experiment.worktree(params) as folder:
             run_stages(Stages(folder), name, root)
             experiment.save()
+            share_experiment(root, name)
     else:
         load_params(root / "params.yaml")
         run_stages(Stages(root), name, root)
@@ -122,6 +125,7 @@ def run_stages(stages: Stages, name: str, root: Path) -> None:
         raise
     finally:
         terminal.table(list(graph))
+    share(stages.root)  # also what went well before another stage failed
     failed = [stage for stage, future in futures.items() if not future.state.is_completed()]
     if failed:
         raise StageFailed(", ".join(stage for stage in failed if stage in terminal.outcomes))
