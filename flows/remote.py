@@ -42,8 +42,8 @@ def restore(root: Path, stage: str) -> bool:
             return False
         (one,) = repository.stage.collect(f"{root}/dvc.yaml:{stage}")
         with lock_repo(repository):
-            for outs in ([], one.outs):
-                for out in outs:
+            for any_such in (False, True):
+                for out in one.outs if any_such else ():
                     out.hash_info = HashInfo()
                 with suppress(RunCacheNotFoundError):
                     repository.stage_cache.restore(one, pull=True)

@@ -19,7 +19,9 @@ DEFAULTS = {
     "PREFECT_SERVER_API_HOST": HOST,
     "PREFECT_SERVER_API_PORT": str(PREFECT_PORT),
     # A page of another site, open in the same browser, must not reach the API: by default, Prefect lets every one.
-    "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{PREFECT_PORT},http://localhost:{PREFECT_PORT}",
+    "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(
+        f"http://{host}:{PREFECT_PORT}" for host in dict.fromkeys((HOST, "127.0.0.1", "localhost"))
+    ),
     "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
     "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # by default Prefect reads results as pickles, which can run code
     "MLFLOW_HOST": HOST,

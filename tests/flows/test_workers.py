@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 import pytest
-import yaml
 
 from tests import servers
 from tests.flows import toy
@@ -21,11 +20,7 @@ def pool(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pool")
     origin = toy.make(folder / "origin")
     shutil.copy(toy.PROJECT / "prefect.yaml", origin)
-    graph = yaml.safe_load((origin / "dvc.yaml").read_text())["stages"]
-    (origin / "dvc.yaml").write_text(yaml.safe_dump({"stages": {stage: graph[stage] for stage in STAGES}}))
-    (origin / "artifacts/pretrain").mkdir(parents=True)
-    (origin / "artifacts/pretrain/config.json").write_text("{}")
-    toy.commit(origin)
+    toy.shorten(origin, STAGES)
     for clone in ("one", "two"):
         toy.git(folder, "clone", "--quiet", "origin", clone)
     environment = servers.environment(
