@@ -45,7 +45,7 @@ def restore(root: Path, stage: str) -> bool:
             for any_such in (False, True):
                 for out in one.outs if any_such else ():
                     out.hash_info = HashInfo()
-                with suppress(RunCacheNotFoundError):
+                with suppress(RunCacheNotFoundError, FileNotFoundError):  # without its inputs, DVC says what it wants
                     repository.stage_cache.restore(one, pull=True)
                     one.save()
                     one.dump(update_pipeline=False)
