@@ -11,7 +11,7 @@ import pytest
 from tests import servers
 from tests.flows import toy
 
-STAGES = ["world", "base", "prepare"]  # of dvc.yaml: enough for a chain, and short
+STAGES = ["base", "prepare"]  # of dvc.yaml: enough for a chain, and short
 
 
 @pytest.fixture(scope="module")
