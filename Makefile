@@ -43,7 +43,7 @@ real: $(BIN)/.installed  ## the recipes on real rows, whole (needs ../shared/dat
 
 lock:  ## make requirements.lock anew from pyproject.toml
 	@test -x .tools/bin/uv || { $(PYTHON) -m venv .tools && .tools/bin/pip install -q uv; }
-	.tools/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	.tools/bin/uv pip compile pyproject.toml --extra dev --extra s3 --universal --python-version 3.11 --generate-hashes \
 	  --no-header --upgrade -q -o requirements.lock $(addprefix --no-emit-package ,$(ACCELERATOR))
 
 clean:  ## remove the environment and every result that can be made again

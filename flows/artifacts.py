@@ -1,8 +1,6 @@
 """What a run's page in Prefect's UI shows besides states and logs: progress of a stage, scores, and where to look next."""
 
 import json
-import os
-import re
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -15,10 +13,11 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from flows.settings import HOST, MLFLOW_PORT
 from flows.terminal import PROGRESS
 from plumbline.errors import ArtifactError
 from plumbline.store import read_json
-from plumbline.tracking import pipeline_runs
+from plumbline.tracking import pipeline_runs, store_address
 
 PAUSE = 1.0  # seconds between two updates of a bar
 SCORES = Path("artifacts/evaluate/metrics.json")
@@ -63,7 +62,6 @@ def publish(
     root: Path,
     name: str,
     key: str,
-    tracking: str,
     stages: Collection[str],
     before: Mapping[tuple[str, str, str], float],
     experiment: bool,
@@ -83,15 +81,14 @@ def publish(
     ]
     if rows:
         create_table_artifact(rows, key="scores", description="Held-out scores, beside those before this run")
-    create_markdown_artifact(
-        links(root, name, key, tracking, stages, experiment), key="links", description="Where to look next"
-    )
+    create_markdown_artifact(links(root, name, key, stages, experiment), key="links", description="Where to look next")
 
 
-def links(root: Path, name: str, key: str, tracking: str, stages: Collection[str], experiment: bool) -> str:
+def links(root: Path, name: str, key: str, stages: Collection[str], experiment: bool) -> str:
     """Markdown: the run in MLflow, beside the one before it, each stage's run, the report, and the experiment."""
-    page = mlflow_page(tracking)
-    found, this, previous = pipeline_runs(key, tracking)
+    address = store_address()
+    page = mlflow_page(address)
+    found, this, previous = pipeline_runs(key, address)
     runs = f"{page}/#/experiments/{found}/runs"
     made = {}
     for sidecar in sorted((root / "artifacts").glob("*.run.json")):
@@ -119,8 +116,6 @@ def links(root: Path, name: str, key: str, tracking: str, stages: Collection[str
     return "\n".join(lines).replace('"', "%22")
 
 
-def mlflow_page(tracking: str) -> str:
-    """The address of MLflow's UI: the tracking server's, or the one that `make up` starts."""
-    if re.match(r"https?://", tracking):
-        return re.sub(r"//[^/@]*@", "//", tracking).rstrip("/")  # never a password
-    return f"http://{os.environ.get('PLUMBLINE_HOST', '127.0.0.1')}:{os.environ.get('PLUMBLINE_MLFLOW_PORT', '5000')}"
+def mlflow_page(address: str) -> str:
+    """Where MLflow's UI is: at the tracking server, or where `make up` starts it for a store on this machine."""
+    return address.rstrip("/") if address.startswith("http") else f"http://{HOST}:{MLFLOW_PORT}"

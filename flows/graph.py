@@ -25,7 +25,7 @@ CHATTER = re.compile(
 BUSY = re.compile(r"Unable to acquire lock|is busy, it is being blocked by|database is locked")
 PATIENCE = 10.0  # seconds that a stopped stage has to clean up
 
-_REPOSITORY = threading.Lock()  # a DVC Repo may be used by one thread at a time
+REPOSITORY = threading.Lock()  # a DVC Repo may be used by one thread at a time
 logging.getLogger("dvc").setLevel(logging.ERROR)  # it warns of locks of killed runs, which it removes by itself
 
 
@@ -52,7 +52,7 @@ class Stages:
         A stage waits for what it depends on, and for any folder that its command names: `pretrain` reads one whose
         changes are not to bring it to run.
         """
-        with _REPOSITORY, Repo(str(self.root)) as repository:
+        with REPOSITORY, Repo(str(self.root)) as repository:
             graph = repository.index.graph.copy()
             written = {stage: place for place, stage in enumerate(repository.index.stages)}
             makers = {out.def_path: stage for stage in written for out in stage.outs}
@@ -65,7 +65,7 @@ class Stages:
     def stale(self, *stages: str) -> set[str]:
         """Those of `stages` (default: all) whose knobs, code, inputs or results differ from dvc.lock."""
         targets = [f"{self.root}/dvc.yaml:{stage}" for stage in stages] or None
-        with _REPOSITORY, Repo(str(self.root), _wait_for_lock=True) as repository:
+        with REPOSITORY, Repo(str(self.root), _wait_for_lock=True) as repository:
             return {name.rpartition(":")[2] for name in repository.status(targets=targets)}
 
     def run(self, stage: str, on_line: Callable[[str], None], environment: Mapping[str, str]) -> bool:

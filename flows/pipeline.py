@@ -31,10 +31,12 @@ from flows.artifacts import Progress, publish, scores
 from flows.experiment import Experiment, changed_params, parse_overrides
 from flows.form import NONE, Recipe, changes, form
 from flows.graph import CHATTER, StageBusy, StageFailed, Stages
+from flows.remote import fetch, restore, share, share_experiment
 from flows.server import api, warm
 from flows.terminal import Terminal
 from plumbline.errors import ParamsError, PlumblineError
 from plumbline.params import load_params
+from plumbline.tracking import store_address
 
 PHASES = {
     "data": ["world", "pretrain", "base", "prepare"],
@@ -99,6 +101,7 @@ def bring_up_to_date(recipe: str, knobs: Any, phase: str | None = None) -> State
     run, root = context.flow_run, Path.cwd()
     chosen = None if recipe == NONE else recipe
     try:
+        fetch(root)
         if chosen or changes(knobs):
             params = changed_params(root, chosen, changes(knobs))
             experiment = Experiment(root, run.name)
@@ -107,6 +110,7 @@ def bring_up_to_date(recipe: str, knobs: Any, phase: str | None = None) -> State
             with experiment.worktree(params) as folder:
                 run_stages(Stages(folder), run.name, str(run.id), root, phase)
                 experiment.save(f"{run.name}: Prefect flow run {run.id}")
+                share_experiment(root, run.name)
         else:
             load_params(root / "params.yaml")
             run_stages(Stages(root), run.name, str(run.id), root, phase)
@@ -125,7 +129,7 @@ def is_busy(_task: Any, _run: Any, state: State[Any]) -> bool:
 def run_one(stage: str, stages: Stages, terminal: Terminal, environment: dict[str, str]) -> State[Any]:
     """One stage: Cached when DVC finds nothing to do or has its results from before, else run by DVC."""
     logger = get_run_logger()
-    if not stages.stale(stage):
+    if not stages.stale(stage) or restore(stages.root, stage):
         terminal.ended(stage, "cached")
         return Completed(name="Cached", message="unchanged")
     progress = Progress(stage)
@@ -157,7 +161,7 @@ def run_stages(stages: Stages, name: str, key: str, root: Path, phase: str | Non
     """
     environment = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-        "MLFLOW_TRACKING_URI": os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlruns/mlflow.db"),
+        "MLFLOW_TRACKING_URI": store_address(),
         "PLUMBLINE_CHECKPOINTS": os.environ.get("PLUMBLINE_CHECKPOINTS", f"{root}/.checkpoints"),
         "PLUMBLINE_PIPELINE": key,
         "PLUMBLINE_PIPELINE_NAME": name,
@@ -179,7 +183,8 @@ def run_stages(stages: Stages, name: str, key: str, root: Path, phase: str | Non
         raise
     finally:
         terminal.table(list(graph))
-    publish(stages.root, name, key, environment["MLFLOW_TRACKING_URI"], graph, before, stages.root != root)
+    share(stages.root)  # also what went well before another stage failed
+    publish(stages.root, name, key, graph, before, stages.root != root)
     failed = {stage: future.state for stage, future in futures.items() if not future.state.is_completed()}
     if failed:
         raise StageFailed("\n".join(state.message for stage, state in failed.items() if stage in terminal.outcomes))

@@ -8,7 +8,6 @@ An experiment is promoted from the workspace too: `dvc exp apply NAME`, then thi
 
 import argparse
 import gc
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from flows.graph import Stages
 from flows.server import api
 from plumbline.errors import ArtifactError, PlumblineError
 from plumbline.registry import Candidate, Registry, candidates
-from plumbline.tracking import local_address
+from plumbline.tracking import store_address
 
 
 @task(cache_policy=NO_CACHE)
@@ -45,7 +44,7 @@ def promote(models: list[str] | None = None) -> dict[str, str]:
         models: names in the registry, such as instruct or adapt.summarise; none for all that evaluate has scored
     """
     chosen = chosen_candidates(Path.cwd(), models or [])
-    registry = Registry(os.environ.get("MLFLOW_TRACKING_URI") or local_address())
+    registry = Registry(store_address())
     outcomes = {}
     for each in chosen:
         state = promote_one.with_options(task_run_name=each.name)(quote(each), quote(registry), return_state=True)

@@ -15,7 +15,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,15 +24,16 @@ from typing import Any
 
 import psutil
 
+from flows.settings import HOST, MLFLOW_PORT, PREFECT_PORT
 from plumbline.errors import PlumblineError
+from plumbline.tracking import store_address
 
-HOST = os.environ.get("PLUMBLINE_HOST", "127.0.0.1")
-PREFECT_PORT = int(os.environ.get("PLUMBLINE_PREFECT_PORT", "4200"))
-MLFLOW_PORT = int(os.environ.get("PLUMBLINE_MLFLOW_PORT", "5000"))
 PREFECT = f"http://{HOST}:{PREFECT_PORT}"
 MLFLOW = f"http://{HOST}:{MLFLOW_PORT}"
 FOLDER = Path(".prefect/up")
 PATIENCE = 120.0  # seconds until a part must answer
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+PREFECT_PASSWORD, MLFLOW_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING", "MLFLOW_AUTH_ADMIN_PASSWORD"
 GRACE = 15.0  # seconds that a part has to end by itself
 
 
@@ -49,22 +49,29 @@ class Part:
 
 def parts() -> list[Part]:
     """In the order in which they need each other; without MLflow where the environment names a tracking server."""
-    store = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{Path('mlruns/mlflow.db').resolve()}")
+    store = store_address()
     python = [sys.executable, "-m"]
     prefect = [*python, "prefect", "server", "start", "--host", HOST, "--port", str(PREFECT_PORT)]
     mlflow = [*python, "mlflow", "server", "--host", HOST, "--port", str(MLFLOW_PORT), "--workers", "1"]
     mlflow += ["--backend-store-uri", store, "--artifacts-destination", str(Path("mlruns/artifacts").resolve())]
+    if os.environ.get(MLFLOW_PASSWORD):
+        mlflow += ["--app-name", "basic-auth"]
     found = [
-        Part("prefect", prefect, PREFECT_PORT, lambda _: fetched(f"{PREFECT}/api/health") is not None),
+        Part("prefect", prefect, PREFECT_PORT, lambda _: answers(f"{PREFECT}/api/health")),
         Part("serve", [*python, "flows.serve"], None, is_polled),
     ]
     if not store.startswith("http"):
-        found.append(Part("mlflow", mlflow, MLFLOW_PORT, lambda _: fetched(f"{MLFLOW}/health") is not None))
+        found.append(Part("mlflow", mlflow, MLFLOW_PORT, lambda _: answers(f"{MLFLOW}/health")))
     return found
 
 
 def up() -> None:
     """Start the parts that are not running. PlumblineError names the one that does not start, and why."""
+    without = [name for name in (PREFECT_PASSWORD, MLFLOW_PASSWORD) if not os.environ.get(name)]
+    if HOST not in LOOPBACK and without:
+        raise PlumblineError(f"PLUMBLINE_HOST is {HOST}: others can reach it, so set {without[0]} (docs/deployment.md)")
+    if HOST in LOOPBACK or "PREFECT_API_URL" not in os.environ:
+        os.environ["PREFECT_API_URL"] = f"{PREFECT}/api"  # before the start: the UI calls this address
     FOLDER.mkdir(parents=True, exist_ok=True)
     with (FOLDER / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a second `make up` waits for the first, and finds all running
@@ -86,16 +93,9 @@ def start(part: Part) -> psutil.Process:
             f"{part.name}: port {part.port} of {HOST} is in use{by_whom(part.port)}; "
             f"stop that program, or choose another port with {variable}"
         )
-    environment = {
-        **os.environ,
-        "PREFECT_API_URL": f"{PREFECT}/api",  # set before the start: the UI calls this address
-        "PREFECT_SERVER_API_HOST": HOST,
-        "PREFECT_SERVER_API_PORT": str(PREFECT_PORT),
-    }
     with (FOLDER / f"{part.name}.log").open("wb") as log:
         process = subprocess.Popen(
             part.command,
-            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -128,7 +128,7 @@ def running_api() -> str | None:
     if running("prefect") is None:
         return None
     api = f"http://{HOST}:{read_note('prefect')['port']}/api"
-    return api if fetched(f"{api}/health") else None
+    return api if answers(f"{api}/health") else None
 
 
 def wait_for(part: Part, process: psutil.Process) -> None:
@@ -181,21 +181,20 @@ def by_whom(port: int) -> str:
     return ""
 
 
-def fetched(address: str, content: Any = None) -> Any:
-    """The answer to a request, or None."""
-    headers = {"Content-Type": "application/json"}
-    data = None if content is None else json.dumps(content).encode()
+def answers(address: str) -> bool:
     try:
-        with urllib.request.urlopen(urllib.request.Request(address, data, headers), timeout=5) as answer:
-            return answer.read()
-    except (OSError, urllib.error.URLError):
-        return None
+        with urllib.request.urlopen(address, timeout=5):
+            return True
+    except OSError:
+        return False
 
 
 def is_polled(since: float) -> bool:
     """Whether the served deployments have asked Prefect for work since then."""
-    deployments = json.loads(fetched(f"{PREFECT}/api/deployments/filter", {}) or "[]")
-    polls = [datetime.fromisoformat(each["last_polled"]) for each in deployments if each["last_polled"]]
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        polls = [each.last_polled for each in client.read_deployments() if each.last_polled]
     return any(poll > datetime.fromtimestamp(since, UTC) for poll in polls)
 
 

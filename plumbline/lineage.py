@@ -27,7 +27,7 @@ import yaml
 from plumbline.errors import ArtifactError, PlumblineError
 from plumbline.registry import Registry
 from plumbline.store import digest, read_json
-from plumbline.tracking import DIGEST, digest_of, local_address, model_digest, sidecar_of
+from plumbline.tracking import DIGEST, digest_of, model_digest, sidecar_of, store_address
 
 if TYPE_CHECKING:
     from plumbline.registry import ModelVersion
@@ -90,7 +90,7 @@ class Record:
     @cached_property
     def registry(self) -> "Registry | None":
         """MLflow's store; None where there is none, or where it cannot be reached, which a line says."""
-        address = os.environ.get("MLFLOW_TRACKING_URI") or local_address()
+        address = store_address()
         if address.startswith("sqlite:///") and not Path(address.removeprefix("sqlite:///")).exists():
             return None
         try:

@@ -26,10 +26,12 @@ from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel
 
 from plumbline.checkpoints import Checkpoints, place
+from plumbline.errors import PlumblineError
 from plumbline.stage import dvc_above
 from plumbline.store import digest, write_json
 
@@ -77,7 +79,7 @@ class Run:
         self.started = time.monotonic()
         self.sidecar: Path | None = None
         self._goes_on = checkpoints is not None
-        address = os.environ.get("MLFLOW_TRACKING_URI") or local_address()
+        address = store_address()
         store = hashlib.sha256(address.encode()).hexdigest()[:8]  # a run goes on where it began
         self._journal = Journal(checkpoints.folder / f"journal-{store}.jsonl" if checkpoints else left() / new_name())
         self._journal.add(
@@ -567,6 +569,7 @@ def journals_left(address: str | None) -> "Iterator[Journal]":
 
 def send_left() -> int:
     """Send all journals that wait, to whichever store each is for; the exit code."""
+    store_address()  # a password in it goes where MLflow looks
     failed = 0
     for journal in journals_left(None):
         opening = journal.entries[0]
@@ -604,6 +607,23 @@ def sidecar_of(folder: Path, stage: str) -> Path:
 def stage_name(stage: str) -> str:
     """The stage as DVC calls it, which for a stage with variants names the variant: `pretrain@causal`."""
     return os.environ.get("DVC_STAGE", stage)
+
+
+def store_address() -> str:
+    """The address of the store, without a password: that stays in the environment, where MLflow reads it too.
+
+    Addresses get into journals, logs and links. Raises PlumblineError where the password can go nowhere else.
+    """
+    given = os.environ.get("MLFLOW_TRACKING_URI") or local_address()
+    parts = urlsplit(given)
+    if "@" not in parts.netloc:
+        return given
+    if not parts.scheme.startswith("http"):
+        raise PlumblineError("MLFLOW_TRACKING_URI: take the password out, and let a tracking server open the database")
+    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username or "")
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
+    os.environ["MLFLOW_TRACKING_URI"] = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return os.environ["MLFLOW_TRACKING_URI"]
 
 
 def local_address() -> str:
