@@ -1,5 +1,6 @@
 """What serves for the length of one flow: Prefect's API, where no server is running, and imports done in advance."""
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -24,7 +25,7 @@ def api() -> Iterator[None]:
     """
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogHandler
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
     if PREFECT_API_URL.value():
         yield
@@ -39,11 +40,16 @@ def api() -> Iterator[None]:
     server = uvicorn.Server(uvicorn.Config(create_app(ephemeral=True), log_level="critical", lifespan="on"))
     listening = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True, name="prefect-api")
-    thread.start()
-    while not server.started:
-        if not thread.is_alive():
-            raise RuntimeError("Prefect's API did not start; its log says more with PREFECT_LOGGING_SERVER_LEVEL=DEBUG")
-        time.sleep(0.02)
+    home = PREFECT_HOME.value()
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "starting").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # each server brings the database up to date: two at once fail
+        thread.start()
+        while not server.started:
+            if not thread.is_alive():
+                more = "its log says more with PREFECT_LOGGING_SERVER_LEVEL=DEBUG"
+                raise RuntimeError(f"Prefect's API did not start; {more}")
+            time.sleep(0.02)
     try:
         with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{listening.getsockname()[1]}/api"}):
             try:

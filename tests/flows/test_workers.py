@@ -47,7 +47,7 @@ def prefect(folder, environment, *arguments):
 def run_on(clone, pool):
     """Ask for a run, have a worker in this clone take it up, and read its state and its stages' states."""
     folder, environment = pool
-    asked = prefect(folder, environment, "deployment", "run", "pipeline/pool", "--param", f"name={clone}")
+    asked = prefect(folder, environment, "deployment", "run", "pipeline/pool")
     (run,) = re.findall(r"UUID: (\S+)", asked)
     place = {**environment, "PLUMBLINE_ROOT": f"{folder}/{clone}"}
     printed = prefect(folder / clone, place, "worker", "start", "--pool", "machines", "--name", clone, "--run-once")
