@@ -1,0 +1,107 @@
+"""What the orchestration adds to a whole default run, against calling the stages in one warm Python process.
+
+    python -m benchmarks.overhead              # twice the whole default run, one after the other
+    python -m benchmarks.overhead --repeats 3
+
+Each time in a fresh clone with an empty DVC cache: `python -m flows.pipeline`, from the shell to its end, with Prefect's
+server, DVC, a process per stage and MLflow; and then the same stages called as functions, in order, by one process that
+has imported all that they need before its clock starts, MLflow included. Writes
+benchmarks/results/overhead__<machine>__<date>__<commit>.json.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from benchmarks.ranks import commit, machine
+from plumbline.store import read_json, write_json
+
+IN_ONE_PROCESS = """
+import importlib, json, shlex, sys, time
+from pathlib import Path
+from typing import get_type_hints
+from flows.graph import Stages
+from plumbline.params import load_params
+from plumbline.warm import MODULES
+
+graph = Stages(Path.cwd()).graph()
+from dvc.repo import Repo
+with Repo(".") as repository:
+    commands = {stage.name: shlex.split(stage.cmd) for stage in repository.index.stages}
+    frozen = {stage.name for stage in repository.index.stages if stage.name.startswith("pretrain")}
+for module in MODULES:
+    importlib.import_module(module)
+functions = {name: getattr(importlib.import_module(f"tasks.{name.partition('@')[0]}"), name.partition("@")[0]) for name in graph}
+params = load_params(Path("params.yaml"))
+seconds, started = {}, time.monotonic()
+for name in graph:
+    if name in frozen:
+        continue
+    words = commands[name][3:]
+    options = {key.removeprefix("--"): value for key, value in zip(words[::2], words[1::2], strict=True)}
+    hints = get_type_hints(functions[name])
+    arguments = {key: Path(value) if hints[key] is Path else value for key, value in options.items()}
+    began = time.monotonic()
+    functions[name](getattr(params, name.partition("@")[0]), **arguments)
+    seconds[name] = round(time.monotonic() - began, 1)
+json.dump({"seconds": round(time.monotonic() - started, 1), "stages": seconds}, open("measured.json", "w"))
+"""
+
+
+def clone(folder: Path) -> Path:
+    subprocess.run(["git", "clone", "--quiet", ".", str(folder)], check=True)
+    return folder
+
+
+def environment() -> dict[str, str]:
+    ours = ("PREFECT", "MLFLOW", "DVC_", "PLUMBLINE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"}
+
+
+def orchestrated(folder: Path) -> dict[str, Any]:
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-m", "flows.pipeline"], cwd=folder, env=environment(), check=True, text=True,
+                          stdout=subprocess.PIPE)  # fmt: skip
+    seconds = round(time.monotonic() - started, 1)
+    return {"seconds": seconds, "table": done.stdout.splitlines()[-20:]}
+
+
+def in_one_process(folder: Path) -> dict[str, Any]:
+    subprocess.run([sys.executable, "-c", IN_ONE_PROCESS], cwd=folder, env=environment(), check=True)
+    measured: dict[str, Any] = read_json(folder / "measured.json")
+    return measured
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    chosen = parser.parse_args()
+    runs = []
+    for _ in range(chosen.repeats):
+        with tempfile.TemporaryDirectory() as folder:
+            runs.append(
+                {
+                    "orchestrated": orchestrated(clone(Path(folder) / "orchestrated")),
+                    "in one process": in_one_process(clone(Path(folder) / "direct")),
+                }
+            )
+    added = [run["orchestrated"]["seconds"] / run["in one process"]["seconds"] - 1 for run in runs]
+    result = {"date": date.today().isoformat(), "added": round(statistics.median(added), 4), "runs": runs}
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    write_json(chosen.out / f"overhead__{machine()}__{date.today().isoformat()}__{commit()}.json", result)
+    print(f"orchestration adds {statistics.median(added):.1%}")
+    for run in runs:
+        print({name: each["seconds"] for name, each in run.items()}, run["in one process"]["stages"])
+
+
+if __name__ == "__main__":
+    main()
