@@ -34,7 +34,7 @@ def of_section(section: type[Section], name: str, said: dict[str, str]) -> type[
             kind = Annotated[(kind, *field.metadata)] if field.metadata else kind
         else:  # a list of sections takes the place of that in the file, a table of them is merged into it
             kind = list[dict[str, Any]] if getattr(kind, "__origin__", None) is list else dict[str, Any]
-        fields[knob] = (kind, may_be_left_out(knob, said.get(f"{name}.{knob}")))
+        fields[knob] = (kind, may_be_left_out(knob, said.get(f"{name}.{knob}", field.description)))
     return create_model(f"{section.__name__}Knobs", __config__=ConfigDict(extra="forbid"), **fields)
 
 

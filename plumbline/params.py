@@ -78,7 +78,7 @@ Licence = Annotated[str, Field(min_length=1)]  # an SPDX identifier, such as cc-
 class Base(Section):
     source: str
     revision: str
-    licence: Licence | None = None
+    licence: Licence | None = Field(None, description="of a base that did not come with the clone: an SPDX identifier")
 
 
 # The fields of each format of rows, which `columns` may map; `fields` takes any other name too, for a template.
