@@ -1,6 +1,7 @@
 """What a run's page in Prefect's UI shows besides states and logs: progress of a stage, scores, and where to look next."""
 
 import json
+import re
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
+from prefect.events import emit_event
 
 from flows.settings import HOST, MLFLOW_PORT
 from flows.terminal import PROGRESS
@@ -19,6 +21,7 @@ from plumbline.errors import ArtifactError
 from plumbline.store import read_json
 from plumbline.tracking import pipeline_runs, store_address
 
+ALARM = re.compile(r"ALARM (?P<name>[^:]+):")
 PAUSE = 1.0  # seconds between two updates of a bar
 SCORES = Path("artifacts/evaluate/metrics.json")
 
@@ -42,6 +45,18 @@ class Progress:
             self.artifact = create_progress_artifact(percent, description=f"{self.stage}: {text}")  # type: ignore[assignment]
         else:
             update_progress_artifact(self.artifact, percent, description=f"{self.stage}: {text}")
+
+
+def tell_of_alarm(stage: str, text: str) -> bool:
+    """Whether a line is a stage's alarm; then it becomes an event, to which an automation may react."""
+    rang = ALARM.match(text)
+    if rang:
+        emit_event(
+            "plumbline.alarm",
+            resource={"prefect.resource.id": f"plumbline.stage.{stage}", "prefect.resource.name": stage},
+            payload={"alarm": rang["name"], "said": text},
+        )
+    return bool(rang)
 
 
 def scores(root: Path) -> dict[tuple[str, str, str], float]:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from logging import INFO, WARNING
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,7 +28,7 @@ from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
-from flows.artifacts import Progress, publish, scores
+from flows.artifacts import Progress, publish, scores, tell_of_alarm
 from flows.experiment import Experiment, changed_params, parse_overrides
 from flows.form import NONE, Recipe, changes, form
 from flows.graph import CHATTER, StageBusy, StageFailed, Stages
@@ -136,7 +137,7 @@ def run_one(stage: str, stages: Stages, terminal: Terminal, environment: dict[st
 
     def on_line(text: str) -> None:
         if not CHATTER.match(text):
-            logger.info(text)
+            logger.log(WARNING if tell_of_alarm(stage, text) else INFO, text)
             terminal.line(stage, text)
             progress.line(text)
 

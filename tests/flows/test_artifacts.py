@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from flows.artifacts import mlflow_page, scores
+from flows.artifacts import mlflow_page, scores, tell_of_alarm
 
 
 def test_scores_are_those_of_the_headline_metric_of_each_task(tmp_path):
@@ -26,6 +26,17 @@ def test_without_an_evaluation_there_are_no_scores(tmp_path, content):
     if content is not None:
         (tmp_path / "artifacts/evaluate/metrics.json").write_text(content)
     assert scores(tmp_path) == {}
+
+
+def test_an_alarm_of_a_stage_becomes_an_event_and_other_lines_do_not(monkeypatch):
+    told = []
+    monkeypatch.setattr("flows.artifacts.emit_event", lambda event, **said: told.append((event, said)))
+    assert not tell_of_alarm("ppo", "12/30 cycles, score 0.1")
+    assert tell_of_alarm("ppo", "ALARM kl: 12.1 nats, limit 10, since cycle 7")
+    ((event, said),) = told
+    assert event == "plumbline.alarm"
+    assert said["resource"]["prefect.resource.id"] == "plumbline.stage.ppo"
+    assert said["payload"]["alarm"] == "kl"
 
 
 def test_links_lead_to_the_server_that_tracks_or_to_the_one_that_is_started_here():
