@@ -4,7 +4,7 @@
     python -m benchmarks.ranks --ranks 4 8 --rows 20   # a short look
 
 Reads params.yaml and the folders of `base` and `prepare`, so run the pipeline first. Everything but rank and targets is
-as in `adapt.adapters.<adapter>`; alpha grows with the rank, so that one learning rate serves all. Writes
+as in `adapt.adapters.<adapter>`, and alpha is twice the rank. Writes
 docs/ranks/ranks__<machine>__<date>__<commit>.json and docs/ranks/ranks.svg; `evaluate` shows the numbers in its report.
 """
 
