@@ -39,6 +39,7 @@ class Server:
         self.variables = {
             "PLUMBLINE_PREFECT_PORT": "4311",
             "PLUMBLINE_MLFLOW_PORT": "5311",
+            "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "false",  # for the requests below, which are no browser's
             "TOY_PAUSE": "1",
             "TOY_LOG": str(log),
         }
