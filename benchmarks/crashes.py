@@ -46,7 +46,11 @@ class Server:
 
     def up(self, *arguments: str) -> None:
         command = [sys.executable, "-m", "flows.up", *arguments]
-        subprocess.run(command, cwd=self.root, env=toy.environment(**self.variables), check=True, capture_output=True)
+        done = subprocess.run(
+            command, cwd=self.root, env=toy.environment(**self.variables), capture_output=True, text=True
+        )
+        if done.returncode:
+            raise RuntimeError(done.stderr)
 
     def ask(self, path: str, content: Any = None) -> Any:
         data = None if content is None else json.dumps(content).encode()
