@@ -42,6 +42,7 @@ from plumbline.tracking import store_address
 PHASES = {
     "data": ["world", "pretrain", "base", "prepare"],
     "tuning": ["instruct", "adapt"],
+    "rlhf": ["reward"],
     "evaluation": ["evaluate"],
 }
 UNCHANGED: Any = {}  # no knob filled in

@@ -197,12 +197,15 @@ class Adapter(Section):
     learning_rate: Positive | None = None
 
 
-class Lora(Adapter):
-    kind: Literal["lora"]
+class LoraSize(Section):
     rank: Count
     alpha: Count
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
     targets: Literal["attention", "attention+mlp"]
+
+
+class Lora(Adapter, LoraSize):
+    kind: Literal["lora"]
 
 
 class Prompt(Adapter):
@@ -233,6 +236,16 @@ class Adapt(Training):
         return self.model_copy(update=own)
 
 
+class Reward(Training):
+    start: Literal["base", "instruct"]
+    lora: LoraSize | None
+    margin: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+    centring: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+    keep_ties: bool
+    resamples: Annotated[int, Field(ge=100)]
+    shown_pairs: Count
+
+
 class Evaluate(Section):
     seed: int
     rows_per_task: Count
@@ -253,6 +266,7 @@ class Params(Section):
     prepare: Prepare
     instruct: Instruct
     adapt: Adapt
+    reward: Reward
     evaluate: Evaluate
 
 

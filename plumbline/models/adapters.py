@@ -25,7 +25,7 @@ from torch import Tensor
 from plumbline.errors import ArtifactError, PlumblineError
 from plumbline.models.encode import token_ids
 from plumbline.models.load import weight_digests
-from plumbline.params import Lora, Prompt
+from plumbline.params import Lora, LoraSize, Prompt
 from plumbline.store import need, read_json, write_json
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ TARGETS: dict[str, tuple[list[str], list[str]]] = {
     "gpt_neox": (["attention.query_key_value", "attention.dense"], ["mlp.dense_h_to_4h", "mlp.dense_4h_to_h"]),
     "t5": (["q", "k", "v", "o"], ["wi", "wi_0", "wi_1", "wo"]),
     "bart": (["q_proj", "k_proj", "v_proj", "out_proj"], ["fc1", "fc2"]),
+    "bert": (["query", "key", "value", "attention.output.dense"], ["intermediate.dense", "output.dense"]),
 }
 
 
@@ -131,7 +132,7 @@ def attach(
     return adapter
 
 
-def lora_config(model: "PreTrainedModel", settings: Lora) -> LoraConfig:
+def lora_config(model: "PreTrainedModel", settings: LoraSize) -> LoraConfig:
     """PEFT's description of a LoRA on this architecture."""
     family = model.config.model_type
     attention, feed_forward = TARGETS[family]
