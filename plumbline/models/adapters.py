@@ -25,7 +25,7 @@ from torch import Tensor
 from plumbline.errors import ArtifactError, PlumblineError
 from plumbline.models.encode import token_ids
 from plumbline.models.load import weight_digests
-from plumbline.params import Lora, Prompt
+from plumbline.params import Lora, LoraSize, Prompt
 from plumbline.store import need, read_json, write_json
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def attach(
     return adapter
 
 
-def lora_config(model: "PreTrainedModel", settings: Lora) -> LoraConfig:
+def lora_config(model: "PreTrainedModel", settings: LoraSize) -> LoraConfig:
     """PEFT's description of a LoRA on this architecture."""
     family = model.config.model_type
     attention, feed_forward = TARGETS[family]
