@@ -34,6 +34,7 @@ class World(Section):
     questions: Count
     traces: Count
     replies: Count
+    demonstrations: Annotated[int, Field(ge=0)]
     raters: Count
     rater_noise: Share
     redteam: Count
@@ -85,7 +86,10 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "dialogue_summary": ("dialogue", "summary"),
     "fields": ("task", "fields", "answer", "references"),
     "chosen_rejected": ("prompt", "chosen", "rejected", "rater"),
-    "ranked": ("prompt", "completions", "ranks", "rater"),
+    "ranked": ("prompt", "completions", "ranks", "rankings", "rater"),
+    "compared": ("prompt", "completions", "preference", "rater"),
+    "label_studio": ("prompt", "completions"),
+    "argilla": ("prompt", "completions", "ranking"),
     "thumbs": ("prompt", "completion", "liked"),
 }
 
@@ -95,10 +99,20 @@ class Source(Section):
 
     path: str
     format: Literal[
-        "alpaca", "prompt_completion", "messages", "dialogue_summary", "fields", "chosen_rejected", "ranked", "thumbs"
+        "alpaca",
+        "prompt_completion",
+        "messages",
+        "dialogue_summary",
+        "fields",
+        "chosen_rejected",
+        "ranked",
+        "compared",
+        "label_studio",
+        "argilla",
+        "thumbs",
     ]
     task: str
-    columns: dict[str, str]
+    columns: dict[str, str | Annotated[list[str], Field(min_length=2)]]
     limit: Annotated[int, Field(ge=0)]
 
     @field_validator("path")
@@ -132,6 +146,7 @@ class Prepare(Section):
     test: Share
     near_duplicate: Annotated[float, Field(ge=0.3, le=1.0)]
     reject_limit: Share
+    ties: Literal["keep", "drop"]
 
     @model_validator(mode="after")
     def something_is_left_to_train_on(self) -> "Prepare":

@@ -34,15 +34,31 @@ class Example(Row):
     source_line: int
 
 
+class Preference(Row):
+    """How many people find one completion of a ranking better than another; both are places in its list.
+
+    A tie is half a vote each way, so a pair on which people differ or tie stands twice, once each way round.
+    """
+
+    better: int = Field(ge=0)
+    worse: int = Field(ge=0)
+    votes: float = Field(gt=0)
+
+
 class Ranking(Row):
-    """Completions of one prompt with their ranks: 1 is best, equal numbers are ties."""
+    """Completions of one prompt, the ranks that people gave them together, and every pair with its votes.
+
+    Of `ranks` 1 is best, equal numbers are ties. A reward model learns from `pairs`, which hold all that each person
+    said; `raters` are the people, "" for one without a name.
+    """
 
     id: str
     group: str
     prompt: str
     completions: list[str] = Field(min_length=2)
     ranks: list[int] = Field(min_length=2)
-    rater: str = ""
+    pairs: list[Preference] = Field(min_length=1)
+    raters: list[str] = Field(min_length=1)
     source_file: str
     source_line: int
 

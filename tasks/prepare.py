@@ -4,7 +4,7 @@ reads    base   the tokenizer that lengths are counted with       world  the inv
          rows   the folder of the user's own row files
 writes   out    train.jsonl, validation.jsonl, test.jsonl (examples), rankings_*.jsonl and thumbs_*.jsonl where there
                 are such sources, rejects.jsonl, metrics.json, gates.json, gates.html
-maths    plumbline/data/duplicates.py, plumbline/data/splits.py
+maths    plumbline/data/duplicates.py, plumbline/data/rankings.py, plumbline/data/splits.py
 """
 
 from collections import Counter, defaultdict
@@ -12,9 +12,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from plumbline.data.fields import BadRow
 from plumbline.data.files import Record, read_hub, read_records
-from plumbline.data.formats import BadRow, Draft, check_columns, draft
+from plumbline.data.formats import Draft, check_columns, draft
 from plumbline.data.gates import as_json, failures, gate_tables, page, run_gates
+from plumbline.data.merging import merged, rankings_of_thumbs
+from plumbline.data.rankings import alpha
 from plumbline.data.rendering import Rendered, render
 from plumbline.data.selection import require_rows, split_rows, without_leaks, without_repeats
 from plumbline.data.splits import SPLITS
@@ -36,8 +39,8 @@ def prepare(params: Prepare, *, base: Path, world: Path, rows: Path, out: Path) 
     rejects: list[Reject] = []
 
     def reject(row: Draft | Record, reason: str) -> None:
-        record = row.record if isinstance(row, Draft) else row
-        rejects.append(Reject(file=record.file, line=record.line, reason=reason, text=record.text))
+        for record in row.records if isinstance(row, Draft) else [row]:
+            rejects.append(Reject(file=record.file, line=record.line, reason=reason, text=record.text))
 
     with track("prepare", params) as run, unfinished(out) as folder:
         kind, tokenizer = architecture(base), load_tokenizer(base)
@@ -50,8 +53,10 @@ def prepare(params: Prepare, *, base: Path, world: Path, rows: Path, out: Path) 
             read[source.path] += len(records)
             drafts += drafts_of(records, source, reject)
 
+        drafts = merged(drafts, params.ties == "keep", reject)
         rendered = without_repeats(render(drafts, tokenizer, kind, params, reject), reject)
         ready = without_leaks(split_rows(rendered, params), params, reject)
+        ready += rankings_of_thumbs(ready)
         require_rows(ready, params)
         rejects.sort(key=lambda each: (each.file, each.line))
         rejected = Counter(each.file for each in rejects)
@@ -113,7 +118,8 @@ def write_splits(folder: Path, rows: list[Rendered]) -> None:
 
 def counts(rows: list[Rendered], read: Counter[str], rejects: list[Reject]) -> dict[str, Any]:
     """The numbers of the stage. Of each source, rows read are rows used and rows rejected."""
-    used = Counter(row.draft.record.file for row in rows)
+    places = {(record.file, record.line) for row in rows for record in row.draft.records}
+    used = Counter(file for file, _ in places)
     rejected = Counter(each.file for each in rejects)
     sources = {path: {"read": count, "used": used[path], "rejected": rejected[path]} for path, count in read.items()}
     assert all(each["read"] == each["used"] + each["rejected"] for each in sources.values()), sources
@@ -121,10 +127,11 @@ def counts(rows: list[Rendered], read: Counter[str], rejects: list[Reject]) -> d
     for row in rows:
         tasks[row.draft.task][row.split] += 1
     return {
-        "rows": {"read": read.total(), "used": len(rows), "rejected": len(rejects)},
+        "rows": {"read": read.total(), "used": len(places), "rejected": len(rejects)},
         "sources": sources,
         "splits": {split: sum(row.split == split for row in rows) for split in SPLITS},
         "tasks": {task: {split: of_task[split] for split in SPLITS} for task, of_task in tasks.items()},
+        "feedback": feedback(rows),
         "rejects": dict(Counter(each.reason.split(":")[0] for each in rejects)),
         "cut": sum(row.cut for row in rows),
         "tokens": {
@@ -132,6 +139,25 @@ def counts(rows: list[Rendered], read: Counter[str], rejects: list[Reject]) -> d
             "answer": statistics([row.answer_tokens for row in rows]),
         },
     }
+
+
+def feedback(rows: list[Rendered]) -> dict[str, dict[str, float]]:
+    """Of each format of preferences the rows read, the prompts and pairs that they give, verdicts, ties, agreement."""
+    found: dict[str, dict[str, float]] = {}
+    for format in sorted({row.draft.format for row in rows if row.draft.kind != "example"}):
+        own = [row for row in rows if row.draft.format == format]
+        opinions = [list(row.draft.opinions.values()) for row in own if row.draft.opinions is not None]
+        verdicts = [verdict for people in opinions for each in people for verdict in each.values()]
+        agreement = alpha(opinions)
+        found[format] = {
+            "rows": len({(record.file, record.line) for row in own for record in row.draft.records}),
+            "prompts": len(opinions),
+            "pairs": sum(len({frozenset(pair) for pair in row.votes()}) for row in own if row.draft.opinions),
+            "verdicts": len(verdicts),
+            "ties": sum(verdict == 0 for verdict in verdicts),
+            **({} if agreement is None else {"agreement": round(agreement, 4)}),
+        }
+    return found
 
 
 def statistics(numbers: list[int]) -> dict[str, float]:

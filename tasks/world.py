@@ -1,8 +1,8 @@
 """Stage `world`: invent a mail-order shop and derive every kind of row from its one set of facts.
 
 reads    nothing
-writes   out  products, customers, orders, articles, dialogues, instructions, questions, traces, replies, redteam and
-              arithmetic as .jsonl, policies.json, metrics.json
+writes   out  products, customers, orders, articles, dialogues, instructions, questions, traces, replies, gold, redteam
+              and arithmetic as .jsonl, policies.json, metrics.json. Nothing is trained on gold.jsonl
 maths    plumbline/world/
 """
 
@@ -31,16 +31,18 @@ def world(params: World, *, out: Path) -> Path:
     asked = questions.questions(shop, pages, params.questions, seed)
     talks = dialogues.dialogues(shop, params.dialogues, seed)
     polite = rewrites.rewrites(shop, params.rewrites, seed)
+    mails = replies.replies(shop, params.replies, seed, params.rater_noise, params.raters)
     files: dict[str, list[dict[str, Any]]] = {
         "products": [plain(asdict(product)) for product in shop.products],
         "customers": [asdict(customer) for customer in shop.customers],
         "orders": [plain(asdict(order)) for order in shop.orders],
         "articles": pages,
         "dialogues": talks,
-        "instructions": instructions(talks, asked, polite),
+        "instructions": instructions(talks, asked, polite, mails[: params.demonstrations]),
         "questions": asked,
         "traces": traces.traces(shop, pages, params.traces, seed),
-        "replies": replies.replies(shop, params.replies, seed, params.rater_noise, params.raters),
+        "replies": list(map(replies.seen, mails)),
+        "gold": list(map(replies.hidden, mails)),
         "redteam": redteam.redteam(shop, params.redteam, seed),
         "arithmetic": arithmetic.arithmetic(shop, params.stories, seed),
     }

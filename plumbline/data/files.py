@@ -1,6 +1,6 @@
 """Read a file of rows, or a data set of the hub, into records that know their file and line.
 
-JSON lines (plain or gzip), CSV and Parquet. A file that cannot be read as rows ends the run with DataError, one line
+JSON lines (plain or gzip), a JSON list, CSV and Parquet. A file that cannot be read as rows ends the run with DataError, one line
 per problem; a single row that is no use (a list where an object belongs, a key that stands twice) becomes a record
 with a `problem`, for the rejects.
 """
@@ -48,6 +48,7 @@ def read_records(path: Path, name: str, limit: int) -> list[Record]:
     readers: dict[str, Callable[[Path, str], Iterator[Record]]] = {
         ".jsonl": read_json_lines,
         ".jsonl.gz": read_json_lines,
+        ".json": read_json,
         ".csv": read_csv,
         ".parquet": read_parquet,
     }
@@ -135,6 +136,35 @@ def json_record(line: str, name: str, number: int) -> Record:
     if not isinstance(content, dict):
         return Record(name, number, text=shown, problem=f"type: the row is {kind_of(content)}, not an object")
     return Record(name, number, content, shown)
+
+
+def read_json(path: Path, name: str) -> Iterator[Record]:
+    """One record for each row of a list, as annotation tools export it; its number stands for the line."""
+    text = []
+    for _, line in lines(path, name):
+        if isinstance(line, DataError):
+            raise line
+        text.append(line)
+    if not "".join(text).strip():
+        return
+    try:
+        content = json.loads("".join(text), object_pairs_hook=once)
+    except TwiceError as error:
+        raise DataError(f"{name}: the key {error.args[0]!r} stands twice in one object; take one out") from None
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{name}:{error.lineno}: not JSON ({error.msg} at column {error.colno}); copy it again"
+        ) from None
+    except (RecursionError, ValueError):
+        raise DataError(f"{name}: nested too deeply, or with a number of thousands of digits") from None
+    if not isinstance(content, list):
+        raise DataError(f"{name}: is {kind_of(content)}, not a list of rows; name a file of rows")
+    for number, row in enumerate(content, 1):
+        shown = json.dumps(row, ensure_ascii=False)[:SHOWN]
+        if isinstance(row, dict):
+            yield Record(name, number, row, shown)
+        else:
+            yield Record(name, number, text=shown, problem=f"type: the row is {kind_of(row)}, not an object")
 
 
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

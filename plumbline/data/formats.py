@@ -9,11 +9,15 @@ import difflib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
+from plumbline.data.annotations import argilla_opinions, label_studio_opinions
 from plumbline.data.duplicates import fingerprint
-from plumbline.data.files import Record, kind_of
+from plumbline.data.fields import ABSENT, BadRow, Fields, clean, look_up
+from plumbline.data.files import Record
+from plumbline.data.rankings import Verdicts, aggregate, dense_ranks, verdicts_of
+from plumbline.data.templates import choose
 from plumbline.errors import DataError
 from plumbline.params import FORMATS, Source
 
@@ -22,11 +26,9 @@ SPEAKERS = {"Human": "user", "Assistant": "assistant"}
 END_MARKERS = ("<|endoftext|>",)  # that files of prompts and completions put at a completion's end
 LIKED = (True, "true", "yes", "up", "1")  # 1 equals True
 DISLIKED = (False, "false", "no", "down", "0", "-1", -1)
-ABSENT = object()
-
-
-class BadRow(Exception):
-    """One row cannot be used; the message is the reason in the rejects."""
+FIRST = (1, "1", "a", "first", "left", "model_a")  # of two is the better one
+SECOND = (2, "2", "b", "second", "right", "model_b")
+TIE = (0, "0", "tie", "equal")
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,25 @@ class Draft:
     family: str  # of templates, one of which the prompt is made by; "" for a conversation, which needs none
     fields: dict[str, str]  # of the template; of a conversation, its turns, as `0 user`
     answers: list[str]  # an example's references, a ranking's completions, the one completion of a thumb
-    ranks: list[int] | None = None
-    rater: str = ""
+    opinions: dict[str, Verdicts] | None = None  # of a ranking, by person; "" for one without a name
     liked: bool | None = None
+    format: str = ""
+    others: tuple[Record, ...] = ()  # further records whose opinions are in this row
 
     @property
     def kind(self) -> str:
         """`example`, `ranking` or `thumb`."""
-        return "ranking" if self.ranks is not None else "thumb" if self.liked is not None else "example"
+        return "ranking" if self.opinions is not None else "thumb" if self.liked is not None else "example"
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """Every record that the row was made from."""
+        return (self.record, *self.others)
+
+    @property
+    def ranks(self) -> list[int]:
+        """Of a ranking, the ranks by all people together."""
+        return aggregate((self.opinions or {}).values())
 
     @property
     def place(self) -> str:
@@ -58,71 +71,6 @@ class Draft:
     def source_text(self) -> str:
         """All that the prompt says beside its template."""
         return "\n".join(self.fields[name] for name in sorted(self.fields))
-
-
-class Fields:
-    """The fields of one record, by our names."""
-
-    def __init__(self, content: dict[str, Any], columns: dict[str, str]) -> None:
-        self.content, self.columns = content, columns
-
-    def get(self, name: str) -> Any:
-        """The value of a field, ABSENT where the record has no such column."""
-        return look_up(self.content, self.columns.get(name, name))
-
-    def has(self, name: str) -> bool:
-        return self.get(name) not in (ABSENT, None)
-
-    def text(self, name: str) -> str:
-        """A text that is not blank."""
-        if not self.has(name):
-            raise BadRow(f"missing: {name} is not given")
-        return clean(self.get(name), name)
-
-    def text_or_blank(self, name: str) -> str:
-        """A text, blank where it is not given."""
-        value = self.get(name)
-        blank = value in (ABSENT, None) or (isinstance(value, str) and not value.strip())
-        return "" if blank else clean(value, name)
-
-    def texts(self, name: str) -> list[str]:
-        """One or more texts: a list of them, or one alone."""
-        value = self.get(name)
-        if not isinstance(value, list):
-            return [self.text(name)]
-        if not value:
-            raise BadRow(f"blank: {name} is an empty list")
-        return [clean(each, f"{name}.{number}") for number, each in enumerate(value)]
-
-
-def look_up(content: Any, column: str) -> Any:
-    """The value at a column, or at a dotted path into the columns; ABSENT where there is none."""
-    if isinstance(content, dict) and column in content:
-        return content[column]
-    for part in column.split("."):
-        if isinstance(content, dict) and part in content:
-            content = content[part]
-        elif isinstance(content, list) and part.isdecimal() and int(part) < len(content):
-            content = content[int(part)]
-        else:
-            return ABSENT
-    return content
-
-
-def clean(value: Any, name: str) -> str:
-    """A text with Unix line ends and no space around it; BadRow where it is blank, no text, or no Unicode."""
-    if not isinstance(value, str):
-        raise BadRow(f"type: {name} is {kind_of(value)}, not text")
-    if "\0" in value:
-        raise BadRow(f"characters: {name} holds a NUL character")
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        raise BadRow(f"characters: {name} holds half a surrogate pair, which is no Unicode text") from None
-    text = value.replace("\r\n", "\n").replace("\r", "\n").strip()
-    if not text:
-        raise BadRow(f"blank: {name} is blank")
-    return text
 
 
 def parse_alpaca(row: Fields, source: Source) -> dict[str, Any]:
@@ -180,8 +128,9 @@ def parse_fields(row: Fields, source: Source) -> dict[str, Any]:
 
 
 def parse_chosen_rejected(row: Fields, source: Source) -> dict[str, Any]:
+    family = ""
     if row.has("prompt"):
-        fields = prompt_fields(row)
+        family, fields = prompt_of_ranking(row, source)
         chosen, rejected = (last_turn(row, name) for name in ("chosen", "rejected"))
     else:
         (*turns, (role, chosen)), (*others, (other_role, rejected)) = (
@@ -194,36 +143,100 @@ def parse_chosen_rejected(row: Fields, source: Source) -> dict[str, Any]:
         fields = conversation(turns, "chosen")
     if chosen == rejected:
         raise BadRow("same: chosen and rejected are the same text")
-    return {
-        "family": "",
-        "fields": fields,
-        "answers": [chosen, rejected],
-        "ranks": [1, 2],
-        "rater": row.text_or_blank("rater"),
-    }
+    opinions = {row.label("rater"): verdicts_of([1, 2])}
+    return {"family": family, "fields": fields, "answers": [chosen, rejected], "opinions": opinions}
 
 
 def parse_ranked(row: Fields, source: Source) -> dict[str, Any]:
-    completions, ranks = row.texts("completions"), row.get("ranks")
-    if len(completions) < 2:
-        raise BadRow("ranks: a ranking needs two completions or more")
+    completions = row.texts("completions")
+    if row.has("rankings"):
+        given = row.get("rankings")
+        if not isinstance(given, list) or not all(isinstance(each, dict) for each in given):
+            raise BadRow("type: rankings is not a list of objects with rater and ranks")
+        people = [Fields(each, {}) for each in given]
+        opinions = {each.label("rater"): ranks_of(each, len(completions)) for each in people}
+        if len(opinions) < len(people):
+            raise BadRow("ranks: one rater gives two rankings in one row")
+    else:
+        opinions = {row.label("rater"): ranks_of(row, len(completions))}
+    return ranking_row(row, source, completions, opinions)
+
+
+def ranks_of(row: Fields, count: int) -> Verdicts:
+    """The verdicts of the ranks of so many completions."""
+    if not row.has("ranks"):
+        raise BadRow("missing: ranks is not given")
+    ranks = row.get("ranks")
     if not isinstance(ranks, list) or not all(type(rank) is int for rank in ranks):
         raise BadRow("type: ranks is not a list of whole numbers")
-    if len(ranks) != len(completions):
-        raise BadRow(f"ranks: {len(ranks)} ranks for {len(completions)} completions")
-    dense = dense_ranks(ranks)
-    if ranks not in (dense, [1 + sum(other < rank for other in ranks) for rank in ranks]):
+    if len(ranks) != count:
+        raise BadRow(f"ranks: {len(ranks)} ranks for {count} completions")
+    if ranks not in (dense_ranks(ranks), [1 + sum(other < rank for other in ranks) for rank in ranks]):
         raise BadRow(f"ranks: {ranks} is no ranking; 1 is the best, equal numbers are ties, none is left out")
+    return verdicts_of(ranks)
+
+
+def parse_compared(row: Fields, source: Source) -> dict[str, Any]:
+    """The better one of each pair of completions (1 and 2, 1 and 3, 2 and 3), by one person or a column for each."""
+    completions = row.texts("completions")
+    if not row.has("preference"):
+        raise BadRow("missing: preference is not given")
+    columns, value = row.columns.get("preference"), row.get("preference")
+    given = dict(zip(columns, value, strict=True)) if isinstance(columns, list) else {row.label("rater"): value}
+    pairs = list(combinations(range(len(completions)), 2))
+    opinions: dict[str, Verdicts] = {}
+    for rater, each in given.items():
+        if each is not None:  # a person who did not see this row
+            values = each if isinstance(each, list) else [each]
+            if len(values) != len(pairs):
+                raise BadRow(f"ranks: {len(values)} preferences for {len(pairs)} pairs of completions")
+            opinions[rater] = {pair: verdict(value) for pair, value in zip(pairs, values, strict=True)}
+    return ranking_row(row, source, completions, opinions)
+
+
+def verdict(value: Any) -> int:
+    """1 where the first of two is better, -1 where the second is, 0 for a tie."""
+    known = value.strip().lower() if isinstance(value, str) else value
+    if type(known) in (int, str):
+        for names, found in ((FIRST, 1), (SECOND, -1), (TIE, 0)):
+            if known in names:
+                return found
+    raise BadRow(f"type: a preference is {value!r}; write 1 or 2 for the better one, 0 for a tie")
+
+
+def parse_label_studio(row: Fields, source: Source) -> dict[str, Any]:
+    data = row.get("data")
+    if not isinstance(data, dict):
+        raise BadRow("type: data is not an object with the texts of the task")
+    inner = Fields(data, row.columns)
+    completions, opinions = label_studio_opinions(inner, row.get("annotations"))
+    return ranking_row(inner, source, completions, opinions)
+
+
+def parse_argilla(row: Fields, source: Source) -> dict[str, Any]:
+    fields = row.get("fields")
+    inner = Fields(fields, row.columns) if isinstance(fields, dict) else row
+    completions, opinions = argilla_opinions(inner, row.content)
+    return ranking_row(inner, source, completions, opinions)
+
+
+def ranking_row(row: Fields, source: Source, completions: list[str], opinions: dict[str, Verdicts]) -> dict[str, Any]:
+    """A ranking, if there is anything to rank and anybody who did."""
+    if len(completions) < 2:
+        raise BadRow("ranks: a ranking needs two completions or more")
     if len(set(completions)) < len(completions):
         raise BadRow("same: two completions are the same text")
-    rater = row.text_or_blank("rater")
-    return {"family": "", "fields": prompt_fields(row), "answers": completions, "ranks": dense, "rater": rater}
-
-
-def dense_ranks(ranks: Iterable[int]) -> list[int]:
-    """Ranks renumbered 1, 2, 3 without gaps; ties stay ties. A ranking is dense when this leaves it as it is."""
-    ranks = list(ranks)
-    return [1 + sorted(set(ranks)).index(rank) for rank in ranks]
+    if not opinions:
+        raise BadRow("missing: nobody has ranked the completions")
+    seen = sorted({place for verdicts in opinions.values() for pair in verdicts for place in pair})
+    if len(seen) < len(completions):  # some lie where a tool keeps what was not ranked
+        completions = [completions[place] for place in seen]
+        opinions = {
+            rater: {(seen.index(one), seen.index(other)): each for (one, other), each in verdicts.items()}
+            for rater, verdicts in opinions.items()
+        }
+    family, fields = prompt_of_ranking(row, source)
+    return {"family": family, "fields": fields, "answers": completions, "opinions": opinions}
 
 
 def parse_thumbs(row: Fields, source: Source) -> dict[str, Any]:
@@ -233,17 +246,26 @@ def parse_thumbs(row: Fields, source: Source) -> dict[str, Any]:
     value = value.strip().lower() if isinstance(value, str) else value
     if not isinstance(value, (bool, int, str)) or value not in LIKED + DISLIKED:
         raise BadRow(f"type: liked is {row.get('liked')!r}; write true or false")
-    return {"family": "", "fields": prompt_fields(row), "answers": [row.text("completion")], "liked": value in LIKED}
+    family, fields = prompt_of_ranking(row, source)
+    return {"family": family, "fields": fields, "answers": [row.text("completion")], "liked": value in LIKED}
 
 
-def prompt_fields(row: Fields) -> dict[str, str]:
-    """The turns of a prompt that is a text, a transcript, or a list of messages."""
+def prompt_of_ranking(row: Fields, source: Source) -> tuple[str, dict[str, str]]:
+    """Family and fields of a prompt that is a text, a transcript, or a list of messages.
+
+    A text goes through the templates of its task where these have one place, `{prompt}`, so that it reads as the
+    task's examples do; otherwise it is the user's turn. Texts of several columns stand one below the other.
+    """
     if not row.has("prompt"):
         raise BadRow("missing: prompt is not given")
     value = row.get("prompt")
+    if isinstance(row.columns.get("prompt"), list):
+        parts = [clean(each, f"prompt.{number}") for number, each in enumerate(value) if each not in (None, "")]
+        value = "\n\n".join(parts)
     if isinstance(value, str) and not value.lstrip().startswith("Human:"):
-        return {"0 user": clean(value, "prompt")}
-    return conversation(transcript_or_turns(row, "prompt"), "prompt")
+        text = clean(value, "prompt")
+        return (source.task, {"prompt": text}) if choose(source.task, {"prompt": text}, "") else ("", {"0 user": text})
+    return "", conversation(transcript_or_turns(row, "prompt"), "prompt")
 
 
 def last_turn(row: Fields, name: str) -> str:
@@ -302,6 +324,9 @@ PARSERS: dict[str, Callable[[Fields, Source], dict[str, Any]]] = {
     "fields": parse_fields,
     "chosen_rejected": parse_chosen_rejected,
     "ranked": parse_ranked,
+    "compared": parse_compared,
+    "label_studio": parse_label_studio,
+    "argilla": parse_argilla,
     "thumbs": parse_thumbs,
 }
 OPTIONAL = ("input", "references", "rater")
@@ -320,16 +345,22 @@ def needed_fields(source: Source) -> list[str]:
         spared |= {"fields"} if template_fields(source.columns) else set()
     if source.format == "chosen_rejected":
         spared |= {"prompt"}
+    if source.format == "ranked":
+        spared |= {"ranks"} if "rankings" in source.columns else {"rankings"}
     return list(dict.fromkeys([*(name for name in FORMATS[source.format] if name not in spared), *source.columns]))
 
 
 def check_columns(records: list[Record], source: Source) -> None:
     """DataError, one line for each column that the format needs or `columns` names and that no row has."""
+    if source.format in ("label_studio", "argilla"):  # their columns lie deeper, and each row names what it lacks
+        return
     rows = [record.content for record in records if not record.problem]
     there = list(dict.fromkeys(column for row in rows[:100] for column in row))
     problems = []
-    for name in needed_fields(source):
-        column = source.columns.get(name, name)
+    needed = ((name, source.columns.get(name, name)) for name in needed_fields(source))
+    for name, column in (
+        (name, each) for name, found in needed for each in ([found] if isinstance(found, str) else found)
+    ):
         if rows and all(look_up(row, column) is ABSENT for row in rows):
             near = difflib.get_close_matches(column, there, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
@@ -349,16 +380,11 @@ def draft(record: Record, source: Source) -> Draft:
     parts = {"task": source.task, **PARSERS[source.format](row, source)}
     return Draft(
         record=record,
-        id=label(row, "id") or f"{record.file}:{record.line}",
-        group=label(row, "group") or own_group(parts["fields"]),
+        id=row.label("id") or f"{record.file}:{record.line}",
+        group=row.label("group") or own_group(parts["fields"]),
+        format=source.format,
         **parts,
     )
-
-
-def label(row: Fields, name: str) -> str:
-    """An id or a group: text or a whole number; blank where the row has none."""
-    value = row.get(name)
-    return str(value) if type(value) is int else row.text_or_blank(name)
 
 
 def own_group(fields: dict[str, str]) -> str:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from plumbline.data.duplicates import fingerprint, near_duplicates
-from plumbline.data.formats import dense_ranks
+from plumbline.data.rankings import dense_ranks
 from plumbline.data.rendering import Rendered
 from plumbline.data.selection import KINDS, LATER, content_of
 from plumbline.data.splits import SPLITS
@@ -67,7 +67,7 @@ def gate_tables(
             "tokens": row.length(architecture),
             "references": len(draft.answers),
         }
-        if draft.ranks is not None:
+        if draft.opinions is not None:
             columns |= ranking_columns(draft.answers, draft.ranks)
         tables[draft.kind].append(columns)
     sources = [{"source_file": path, "source_line": 0, "rejected": rejected.get(path, 0) / read[path]} for path in read]

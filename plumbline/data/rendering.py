@@ -5,11 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from plumbline.data.formats import BadRow, Draft
+from plumbline.data.fields import BadRow
+from plumbline.data.formats import Draft
+from plumbline.data.rankings import Pair, votes
 from plumbline.data.templates import choose, fill, load_templates
 from plumbline.models.encode import answer_ids, count_tokens, render_prompt
 from plumbline.params import Architecture, Prepare
-from plumbline.rows import Example, Ranking, Row, Thumb
+from plumbline.rows import Example, Preference, Ranking, Row, Thumb
 
 if TYPE_CHECKING:
     from plumbline.models.encode import PreTrainedTokenizerBase
@@ -27,6 +29,7 @@ class Rendered:
     prompt: str
     prompt_tokens: int
     answer_tokens: int
+    ties: bool = True  # whether a tie of two completions is half a vote for each
     cut: bool = False
     group: str = ""
     split: str = ""
@@ -41,12 +44,20 @@ class Rendered:
             "source_file": draft.record.file,
             "source_line": draft.record.line,
         }
-        if draft.ranks is not None:
-            return Ranking(**own, completions=draft.answers, ranks=draft.ranks, rater=draft.rater)
+        if draft.opinions is not None:
+            pairs = [
+                Preference(better=better, worse=worse, votes=number) for (better, worse), number in self.votes().items()
+            ]
+            raters = sorted(draft.opinions)
+            return Ranking(**own, completions=draft.answers, ranks=draft.ranks, pairs=pairs, raters=raters)
         if draft.liked is not None:
             return Thumb(**own, completion=draft.answers[0], liked=draft.liked)
         example: dict[str, Any] = {"answer": draft.answers[0], "references": draft.answers, "template": self.template}
         return Example(**own, **example, task=draft.task)
+
+    def votes(self) -> dict[Pair, float]:
+        """Of a ranking, the votes for the first of (better, worse) completions."""
+        return votes((self.draft.opinions or {}).values(), self.ties)
 
     def length(self, architecture: Architecture) -> int:
         """The tokens that `max_tokens` limits: of both texts together, or of the longer one (encoder-decoder)."""
@@ -77,7 +88,7 @@ def render(
     answers = iter(answer_ids(tokenizer, [answer for each in trained for answer in each]))
     rows = []
     for (draft, name, prompt), length, each in zip(prompted, lengths, trained, strict=True):
-        row = Rendered(draft, name, prompt, length, max(len(next(answers)) for _ in each))
+        row = Rendered(draft, name, prompt, length, max(len(next(answers)) for _ in each), params.ties == "keep")
         try:
             rows.append(fitted(row, tokenizer, architecture, params))
         except BadRow as error:

@@ -16,7 +16,7 @@ LATER = {"train": ("validation", "test"), "validation": ("test",)}  # splits tha
 
 def content_of(draft: Draft) -> str:
     """A fingerprint of all that a row teaches."""
-    opinion = [draft.rater, str(draft.ranks), str(draft.liked)]
+    opinion = [str(draft.opinions), str(draft.liked)]
     return fingerprint(draft.kind, draft.task, draft.source_text, *draft.answers, *opinion)
 
 

@@ -1,5 +1,6 @@
-"""Instruction rows of several tasks, from the world's dialogues, questions and rewritings."""
+"""Instruction rows of several tasks, from the world's dialogues, questions, rewritings and replies."""
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +9,10 @@ NO_DATE = "none"
 
 
 def instructions(
-    dialogues: Sequence[dict[str, Any]], questions: Sequence[dict[str, Any]], rewrites: Sequence[dict[str, Any]]
+    dialogues: Sequence[dict[str, Any]],
+    questions: Sequence[dict[str, Any]],
+    rewrites: Sequence[dict[str, Any]],
+    replies: Sequence[dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """Rows {id, group, task, fields, answer, references}; `fields` fill the places of the task's prompt templates.
 
@@ -21,6 +25,7 @@ def instructions(
         for each in questions
     ]
     rows += [row("rewrite", each, {"rough": each["rough"]}, each["polite"], [each["polite"]]) for each in rewrites]
+    rows += [demonstration(each) for each in replies]
     return rows
 
 
@@ -46,3 +51,13 @@ def dialogue_row(dialogue: dict[str, Any], task: str) -> dict[str, Any]:
     said = "\n".join(line for line in dialogue["dialogue"].splitlines() if not line.startswith("Agent "))
     answer = dialogue[task].replace("_", " ")
     return row(task, dialogue, {"message": said}, answer, [answer])
+
+
+def demonstration(message: dict[str, Any]) -> dict[str, Any]:
+    """A customer message with one of its replies, good or bad: what was sent, before anybody judged it.
+
+    So a model that learns from these writes replies of every quality, and reinforcement has something to choose from.
+    The row has the message's id, and by it the same prompt as the message's rankings.
+    """
+    sent = random.Random(f"demonstration {message['id']}").choice(message["replies"])
+    return row("reply", message, {"prompt": message["message"]}, sent, [sent]) | {"id": message["id"]}

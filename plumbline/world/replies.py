@@ -606,6 +606,8 @@ def mail(rng: random.Random, shop: Shop, order: Order, product: Product, questio
 
 # The replies
 
+FRIENDLY_HELLO = ("Dear", "Hello", "Good day,")
+RUDE_HELLO = ("Hello", "Well,", "Look,", "Listen,")
 FRIENDLY_START = (
     "thank you for your message.",
     "thank you for writing to us.",
@@ -685,6 +687,7 @@ def rambling(rng: random.Random, shop: Shop, product: Product, count: int) -> li
     )
 
 
+ORDER_LINES = ("This concerns order {}.", "I have order {} in front of me.", "Your order is {}.", "About {}:")
 FLAWS = ("wrong", "missing", "rude", "rambling")
 
 
@@ -711,21 +714,12 @@ def reply(
             if -1 not in wrongs
             else f"{order.number[:2]}{(int(order.number[2:]) + rng.choice([1010, 20003, 4500])) % 100000:05d}"
         )
-        sentences.append(
-            rng.choice(
-                [
-                    f"This concerns order {number}.",
-                    f"I have order {number} in front of me.",
-                    f"Your order is {number}.",
-                    f"About {number}:",
-                ]
-            )
-        )
+        sentences.append(rng.choice(ORDER_LINES).format(number))
     for place in taken:
         question = questions[place]
         value = rng.choice(question.wrong) if place in wrongs else question.value
         sentences.append(rng.choice(question.answers).format(value))
-    for extra in rambling(rng, shop, product, {1.0: 0, 0.5: rng.randrange(1, 3), 0.0: rng.randrange(3, 6)}[concise]):
+    for extra in rambling(rng, shop, product, {1.0: 0, 0.5: rng.choice([1, 1, 2]), 0.0: 3}[concise]):
         sentences.insert(rng.randrange(len(sentences) + 1), extra)
 
     agent = rng.choice(shop.agents)
@@ -734,7 +728,7 @@ def reply(
         start, end = rng.choice(CURT_START), rng.choice(CURT_END)
     else:
         line = rng.choice(FRIENDLY_START if polite else RUDE_START)
-        hello = rng.choice(["Dear", "Hello", "Good day,"] if polite else ["Hello", "Well,", "Look,", "Listen,"])
+        hello = rng.choice(FRIENDLY_HELLO if polite else RUDE_HELLO)
         start = f"{hello} {name}, {line}"
         end = f"{rng.choice(FRIENDLY_END if polite else RUDE_END)} {agent}"
     text = " ".join(part for part in (start, *sentences, end) if part)
@@ -793,7 +787,8 @@ def replies(shop: Shop, count: int, seed: str, noise: float, raters: int) -> lis
 
     `noise` is the expected share of reply pairs that an annotator puts in the wrong order, 0 to 0.5; it changes the
     rankings and nothing else. Keys: id, group (the order), message (the context, then the customer's mail), context,
-    replies (4 texts), rubric (4 gradings), gold (4 different scores), rankings ({rater, ranks}; rank 1 is the best).
+    replies (4 texts), rankings ({rater, ranks}; rank 1 is the best), and those of `GOLD`: facts (what grading.grade
+    reads), rubric (4 gradings), gold (4 different scores).
     """
     if not 0 <= noise <= 0.5:
         raise ValueError(f"noise is {noise}, a share of pairs between 0 and 0.5")
@@ -805,6 +800,10 @@ def replies(shop: Shop, count: int, seed: str, noise: float, raters: int) -> lis
         asked = rng.choice([2, 2, 2, 3])
         questions = [topic(rng, shop, order, product) for topic in rng.sample(TOPICS, asked + rng.choice([0, 1, 1, 2]))]
         facts = [question.fact for question in questions if question.fact]  # of questions that nobody asks, too
+        facts_told = [
+            {"answers": list(question.answers), "value": question.value, "asked": number < asked}
+            for number, question in enumerate(questions)
+        ]
         questions = questions[:asked]
         rng.shuffle(facts)
         context = "\n".join([order_line(rng, order), " ".join(facts)]).strip()
@@ -824,13 +823,32 @@ def replies(shop: Shop, count: int, seed: str, noise: float, raters: int) -> lis
             "message": message,
             "context": context,
             "replies": [text for text, _ in graded],
-            "rubric": [rubric for _, rubric in graded],
-            "gold": gold,
             "rankings": [
                 {"rater": f"rater-{number}", "ranks": ranks(annotators, gold, noise)} for number in range(1, raters + 1)
             ],
+            "facts": {
+                "order": order.number,
+                "names": [order.customer.name, order.customer.first],
+                "statements": facts_told,
+            },
+            "rubric": [rubric for _, rubric in graded],
+            "gold": gold,
         }
     return list(by_message.values())
+
+
+# What the annotators do not see and nothing is trained on: it is kept in a file of its own, for measurement.
+GOLD = ("facts", "rubric", "gold")
+
+
+def seen(row: dict) -> dict:
+    """A row as annotators and training see it."""
+    return {name: value for name, value in row.items() if name not in GOLD}
+
+
+def hidden(row: dict) -> dict:
+    """The gold of a row, under the row's id."""
+    return {name: row[name] for name in ("id", "group", *GOLD)}
 
 
 def raw(row: dict) -> str:

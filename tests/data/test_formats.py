@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plumbline.data.fields import BadRow, clean, look_up
 from plumbline.data.files import Record
-from plumbline.data.formats import BadRow, check_columns, clean, dense_ranks, draft, look_up
+from plumbline.data.formats import check_columns, draft
+from plumbline.data.rankings import dense_ranks
 from plumbline.errors import DataError
 from plumbline.params import Source
 
@@ -93,6 +95,7 @@ def test_the_common_turns_of_two_transcripts_are_the_prompt():
     made = parsed("chosen_rejected", {"chosen": before + " Because.", "rejected": before + " Go away."})
     assert made.fields == {"0 user": "Hello", "1 assistant": "Hi", "2 user": "Why?"}
     assert (made.answers, made.ranks, made.kind) == (["Because.", "Go away."], [1, 2], "ranking")
+    assert made.opinions == {"": {(0, 1): 1}}
     same = {"chosen": before + " x", "rejected": before + " x "}
     assert refused("chosen_rejected", same) == "same: chosen and rejected are the same text"
     assert "blank" in refused("chosen_rejected", {"chosen": before + " x", "rejected": before})
@@ -120,6 +123,180 @@ def test_ranks_may_tie_and_may_skip_after_a_tie(given_ranks, stored):
 )
 def test_ranks_that_are_no_ranking_are_refused(ranks):
     assert "rank" in refused("ranked", {"prompt": "Why?", "completions": ["a", "b", "c"], "ranks": ranks})
+
+
+def test_several_people_may_rank_in_one_row():
+    people = [{"rater": "ann", "ranks": [1, 2, 3]}, {"rater": 7, "ranks": [2, 1, 2]}]
+    row = {"prompt": "Why?", "completions": ["a", "b", "c"], "rankings": people}
+    made = parsed("ranked", row)
+    assert made.opinions == {"ann": {(0, 1): 1, (0, 2): 1, (1, 2): 1}, "7": {(0, 1): -1, (0, 2): 0, (1, 2): 1}}
+    assert made.ranks == [2, 1, 3]  # mean places 0.375, 0.25 and 0.875
+    assert refused("ranked", row | {"rankings": [*people, people[0]]}).startswith("ranks: one rater gives two")
+    assert refused("ranked", row | {"rankings": [{"ranks": [1, 2]}]}) == "ranks: 2 ranks for 3 completions"
+    assert refused("ranked", row | {"rankings": ["ann"]}).startswith("type: rankings is not a list of objects")
+    assert refused("ranked", row | {"rankings": []}) == "missing: nobody has ranked the completions"
+    assert refused("ranked", {"prompt": "Why?", "completions": ["a", "b"]}) == "missing: ranks is not given"
+
+
+def test_a_text_prompt_reads_like_the_examples_of_its_task_where_the_task_has_such_templates():
+    row = {"prompt": "Where is it?", "completions": ["a", "b"], "ranks": [1, 2]}
+    assert parsed("ranked", row, task="reply").family == "reply"
+    assert parsed("ranked", row, task="reply").fields == {"prompt": "Where is it?"}
+    assert parsed("ranked", row, task="summarise").fields == parsed("ranked", row).fields == {"0 user": "Where is it?"}
+
+
+def test_six_preferences_rank_four_completions_taken_from_columns():
+    row = {"q": "Why?", "p 1": "a", "p 2": "b", "p 3": "c", "p 4": "d", "better": [1, 1, 0, 2, 2, 2]}
+    columns = {"prompt": "q", "completions": ["p 1", "p 2", "p 3", "p 4"], "preference": "better"}
+    made = parsed("compared", row, **columns)
+    assert made.answers == ["a", "b", "c", "d"]
+    assert made.opinions == {"": {(0, 1): 1, (0, 2): 1, (0, 3): 0, (1, 2): -1, (1, 3): -1, (2, 3): -1}}
+    assert made.ranks == [1, 3, 2, 1]
+    assert refused("compared", row | {"better": [1, 2]}, **columns) == "ranks: 2 preferences for 6 pairs of completions"
+    assert refused("compared", row | {"p 3": True}, **columns) == "type: completions.2 is true or false, not text"
+    assert refused("compared", row | {"p 3": "a"}, **columns) == "same: two completions are the same text"
+
+
+def test_a_pair_may_be_judged_by_one_person_or_by_a_column_for_each():
+    row = {
+        "prompt": "Why?",
+        "one": "a",
+        "two": "b",
+        "ann": 1,
+        "bob": "2",
+        "cy": None,
+        "winner": "model_b",
+        "rater": "dan",
+    }
+    several = parsed("compared", row, completions=["one", "two"], preference=["ann", "bob", "cy"])
+    assert several.opinions == {"ann": {(0, 1): 1}, "bob": {(0, 1): -1}}
+    assert several.ranks == [1, 1]
+    single = parsed("compared", row, completions=["one", "two"], preference="winner")
+    assert single.opinions == {"dan": {(0, 1): -1}}
+    nobody = row | {"ann": None, "bob": None}
+    assert refused("compared", nobody, completions=["one", "two"], preference=["ann", "bob"]).startswith(
+        "missing: nobody"
+    )
+
+
+@pytest.mark.parametrize("value", ["better", 3, -1, 1.0, True, {}])
+def test_a_preference_of_another_kind_is_refused(value):
+    row = {"prompt": "Why?", "completions": ["a", "b"], "preference": value}
+    assert refused("compared", row).startswith("type: a preference is")
+
+
+def test_a_prompt_of_several_columns_leaves_out_the_blank_ones():
+    row = {"a": "Rewrite.", "b": "Hi", "completions": ["x", "y"], "preference": 1}
+    assert parsed("compared", row, prompt=["a", "b"]).fields == {"0 user": "Rewrite.\n\nHi"}
+    assert parsed("compared", row | {"b": ""}, prompt=["a", "b"]).fields == {"0 user": "Rewrite."}
+
+
+def label_studio(kind, value, **annotation):
+    result = {"id": "x", "type": kind, "from_name": "pw", "to_name": "one", "value": value}
+    return {
+        "id": 1,
+        "completed_by": {"id": 3, "email": "ann@post.example"},
+        "was_cancelled": False,
+        "result": [result],
+    } | annotation
+
+
+def test_label_studio_gives_pairs_and_leaves_out_what_was_cancelled():
+    row = {
+        "id": 17,
+        "data": {"question": "Why?", "left": "a", "right": "b"},
+        "annotations": [
+            label_studio("pairwise", {"selected": "left"}),
+            label_studio("pairwise", {"selected": "right"}, completed_by=9),
+            label_studio("pairwise", {"selected": "right"}, completed_by=10, was_cancelled=True),
+            {"completed_by": 11, "result": [{"type": "choices", "value": {"choices": ["Unclear"]}}]},
+        ],
+    }
+    columns = {"prompt": "question", "completions": ["left", "right"]}
+    made = parsed("label_studio", row, **columns)
+    assert (made.id, made.fields, made.answers) == ("17", {"0 user": "Why?"}, ["a", "b"])
+    assert made.opinions == {"ann@post.example": {(0, 1): 1}, "9": {(0, 1): -1}}
+    assert refused("label_studio", row | {"annotations": []}, **columns).startswith("missing: nobody")
+    assert refused("label_studio", row | {"data": None}, **columns).startswith("type: data is not an object")
+    assert refused("label_studio", row | {"annotations": None}, **columns).startswith("type: annotations")
+    strange = row | {"annotations": [label_studio("pairwise", {"selected": "both"})]}
+    assert refused("label_studio", strange, **columns) == "type: annotations.0 selects 'both', and not left or right"
+    twice = row | {"annotations": [label_studio("pairwise", {"selected": "left"})] * 2}
+    assert "ann@post.example ranks the completions twice in annotations.1" in refused("label_studio", twice, **columns)
+
+
+@pytest.mark.parametrize("ranker", [["z", "x", "y"], {"rank": ["z", "x", "y"], "_": []}, {"_": ["z", "x", "y"]}])
+def test_label_studio_gives_rankings_of_items(ranker):
+    items = [{"id": "x", "title": "1", "body": "a"}, {"id": "y", "body": "b"}, {"id": "z", "body": "c"}]
+    row = {"data": {"prompt": "Why?", "items": items}, "annotations": [label_studio("ranker", {"ranker": ranker})]}
+    made = parsed("label_studio", row, completions="items")
+    assert (made.answers, made.ranks) == (["a", "b", "c"], [2, 3, 1])
+
+
+def test_what_label_studio_left_unranked_is_left_out():
+    row = {"data": {"prompt": "Why?", "items": ["a", "b", "c"]}}
+    partial = label_studio("ranker", {"ranker": {"rank": ["c", "b"], "_": ["a"]}})
+    made = parsed("label_studio", row | {"annotations": [partial]}, completions="items")
+    assert (made.answers, made.ranks) == (["b", "c"], [2, 1])
+    for ranker in ({"good": ["a"], "bad": ["b"]}, {}, None, {"rank": "abc"}):
+        bad = row | {"annotations": [label_studio("ranker", {"ranker": ranker})]}
+        assert refused("label_studio", bad, completions="items").startswith("type: annotations.0 has")
+    for ranker in (["a", "q"], ["a", "a"], ["a"], [None, "a"], [{}, "a"]):
+        bad = row | {"annotations": [label_studio("ranker", {"ranker": ranker})]}
+        assert refused("label_studio", bad, completions="items").startswith("ranks: annotations.0")
+
+
+ARGILLA = {"prompt": "Why?", "reply-1": "a", "reply-2": "b", "reply-3": "c"}
+IN_RANKS = [{"value": "reply-2", "rank": 1}, {"value": "reply-1", "rank": 2}, {"value": "reply-3", "rank": 2}]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"fields": ARGILLA, "responses": {"ranking": [{"user_id": "u1", "status": "submitted", "value": IN_RANKS}]}},
+        {
+            "fields": ARGILLA,
+            "responses": [
+                {"user_id": "u1", "status": "submitted", "values": {"ranking": {"value": IN_RANKS}}},
+                {"user_id": "u2", "status": "discarded", "values": {"ranking": {"value": IN_RANKS}}},
+                {"user_id": "u3", "status": "submitted", "values": {}},
+            ],
+        },
+        {
+            **ARGILLA,
+            "ranking": [
+                {
+                    "user_id": "u1",
+                    "status": "submitted",
+                    "value": {"rank": [2, 1, 2], "value": ["reply-1", "reply-2", "reply-3"]},
+                }
+            ],
+        },
+    ],
+)
+def test_argilla_gives_rankings_in_every_version_of_its_exports(row):
+    made = parsed("argilla", row, completions=["reply-1", "reply-2", "reply-3"])
+    assert (made.fields, made.answers, made.ranks) == ({"0 user": "Why?"}, ["a", "b", "c"], [2, 1, 2])
+    assert list(made.opinions) == ["u1"]
+
+
+def test_argillas_flat_records_hold_names_from_best_to_worst():
+    flat = {
+        **ARGILLA,
+        "order.responses": [["reply-3", "reply-1", "reply-2"], ["reply-1", "reply-2", "reply-3"]],
+        "order.responses.users": ["u1", "u2"],
+        "order.responses.status": ["submitted", "draft"],
+    }
+    columns = {"completions": ["reply-1", "reply-2", "reply-3"], "ranking": "order"}
+    made = parsed("argilla", flat, **columns)
+    assert (made.opinions.keys(), made.ranks) == ({"u1"}, [2, 3, 1])
+    assert "different lengths" in refused("argilla", flat | {"order.responses.users": ["u1"]}, **columns)
+    assert refused("argilla", flat | {"order.responses": [["reply-9", "reply-1"], None]}, **columns).startswith(
+        "ranks: order.0 ranks 'reply-9'"
+    )
+    assert refused("argilla", flat | {"order.responses": [3, None]}, **columns).startswith("type: the value of order.0")
+    assert refused("argilla", ARGILLA, **columns) == "missing: nobody has ranked the completions"
+    assert refused("argilla", ARGILLA).startswith("missing: map `completions`")
 
 
 @given(st.lists(st.integers(), min_size=1, max_size=8))

@@ -23,7 +23,7 @@ MALFORMED = [
     ("a link to itself", "loop.jsonl", None, "alpaca", "symbolic links"),
     ("a pipe", "pipe.jsonl", None, "alpaca", "not a regular file"),
     ("a name too long for the disk", "x" * 300 + ".jsonl", None, "alpaca", "File name too long"),
-    ("an unknown kind of file", "rows.json", GOOD, "alpaca", "save it as one of .jsonl, .jsonl.gz, .csv, .parquet"),
+    ("an unknown kind of file", "rows.txt", GOOD, "alpaca", "save it as one of .jsonl, .jsonl.gz, .json, .csv"),
     ("a file without an ending", "rows", GOOD, "alpaca", "not a kind of file that is known"),
     # the bytes
     ("an empty file", "rows.jsonl", b"", "alpaca", "holds no rows"),
@@ -45,6 +45,15 @@ MALFORMED = [
     ("no gzip at all", "rows.jsonl.gz", GOOD, "alpaca", "not a whole gzip file"),
     ("gzip with a wrong checksum", "rows.jsonl.gz", gzip.compress(GOOD, mtime=0)[:-8] + b"x" * 8, "alpaca", "gzip"),
     ("an empty gzip", "rows.jsonl.gz", gzip.compress(b"", mtime=0), "alpaca", "holds no rows"),
+    # one list
+    ("an empty list", "rows.json", b"[]", "alpaca", "holds no rows"),
+    ("a blank file", "rows.json", b" \n", "alpaca", "holds no rows"),
+    ("no list", "rows.json", b'{"a": 1}', "alpaca", "is an object, not a list of rows"),
+    ("a list cut short", "rows.json", b'[{"a": 1},', "alpaca", ":1: not JSON"),
+    ("a key twice in a list", "rows.json", b'[{"a": 1, "a": 2}]', "alpaca", "the key 'a' stands twice"),
+    ("a list nested 100,000 deep", "rows.json", b"[" * 100_000, "alpaca", "nested too deeply"),
+    ("a list in Latin-1", "rows.json", b'["caf\xe9"]', "alpaca", ":1: byte 6 of the line (0xe9) is not UTF-8"),
+    ("a list of numbers", "rows.json", b"[7]", "alpaca", "the row is a number, not an object"),
     # JSON
     ("JSON cut short", "rows.jsonl", GOOD + GOOD[:-9], "alpaca", ":2: not JSON"),
     ("a brace alone", "rows.jsonl", b"{", "alpaca", ":1: not JSON"),

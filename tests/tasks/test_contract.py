@@ -23,7 +23,7 @@ SMALL = {
         for name in type(PARAMS.world).model_fields
         if name not in ("seed", "rater_noise", "dialogues", "rewrites", "questions", "raters")
     }
-    | {"dialogues": 60, "rewrites": 30, "questions": 60},
+    | {"dialogues": 60, "rewrites": 30, "questions": 60, "orders": 40, "replies": 60},
     "pretrain": {"hidden": 32, "heads": 2, "feed_forward": 48, "layers": 3, "vocabulary": 700, "context": 128, "batch": 2,
                  "drill_tokens": 512,
                  "tokens": {"causal": 2048, "seq2seq": 2048, "masked": 2048}},

@@ -4,19 +4,22 @@ import gzip
 import json
 import os
 import random
+import re
 import runpy
 from pathlib import Path
 
 import pytest
 import yaml
 
+from plumbline.data.duplicates import normalise
 from plumbline.errors import DataError
 from plumbline.models.tokenizer import train_tokenizer
-from plumbline.params import Prepare
+from plumbline.params import Prepare, World
 from plumbline.rows import Example, Ranking, Reject, Thumb, read_rows
 from plumbline.stage import run_stage
 from plumbline.store import digest, read_json
 from tasks.prepare import prepare
+from tasks.world import world
 
 ROOT = Path(__file__).parents[2]
 CASES = runpy.run_path(str(Path(__file__).with_name("malformed_rows.py")))
@@ -40,6 +43,7 @@ def knobs(*sources, **changes):
         "test": 0.2,
         "near_duplicate": 0.85,
         "reject_limit": 0.5,
+        "ties": "keep",
     }
     return Prepare.model_validate({**usual, **changes, "sources": list(sources)})
 
@@ -253,6 +257,174 @@ def test_rankings_and_thumbs_have_files_of_their_own_and_only_where_there_are_su
     assert read_json(folder / "metrics.json")["rows"] == {"read": 240, "used": 240, "rejected": 0}
 
 
+def prompts(count):
+    return [row["instruction"] for row in instructions(count)]
+
+
+def rankings_of(folder):
+    return {row.prompt: row for split in splits(folder, Ranking, "rankings_").values() for row in split}
+
+
+def by_text(row):
+    """The pairs of a ranking as texts: (better, worse) and votes."""
+    return {(row.completions[each.better], row.completions[each.worse]): each.votes for each in row.pairs}
+
+
+def test_rows_of_several_people_become_one_ranking_with_all_their_votes(place):
+    rows = []
+    for text in prompts(60):
+        shown = {"prompt": text, "id": text}
+        rows += [
+            {**shown, "completions": ["a", "b", "c"], "ranks": [1, 2, 3], "rater": "ann"},
+            {**shown, "completions": ["c", "a", "b"], "ranks": [3, 2, 1], "rater": "bob"},
+            {**shown, "completions": ["b", "c", "a"], "ranks": [2, 2, 1], "rater": "cy"},
+        ]
+    place.write("ranked.jsonl", rows)
+    ranked = source("data/ranked.jsonl", "ranked", "preference")
+    folder = place.run(knobs(ranked))
+    found = rankings_of(folder)
+    assert len(found) == 60
+    for row in found.values():
+        assert (row.completions, row.ranks, row.raters) == (["a", "b", "c"], [1, 2, 3], ["ann", "bob", "cy"])
+        assert by_text(row) == {
+            ("a", "b"): 2,
+            ("b", "a"): 1,
+            ("a", "c"): 3,
+            ("b", "c"): 2.5,
+            ("c", "b"): 0.5,
+        }
+    numbers = read_json(folder / "metrics.json")
+    assert numbers["rows"] == {"read": 180, "used": 180, "rejected": 0}
+    told = numbers["feedback"]["ranked"]
+    assert {name: told[name] for name in ("rows", "prompts", "pairs", "verdicts", "ties")} == {
+        "rows": 180,
+        "prompts": 60,
+        "pairs": 180,
+        "verdicts": 540,
+        "ties": 60,
+    }
+    assert 0 < told["agreement"] < 1
+    without = rankings_of(place.run(knobs(ranked, ties="drop")))
+    assert all(by_text(row)["b", "c"] == 2 and ("c", "b") not in by_text(row) for row in without.values())
+
+
+def test_a_table_of_pairs_becomes_rankings_and_a_circle_in_it_is_named_with_its_rows(place):
+    def judged(text, one, other, better, rater="ann"):
+        return {"prompt": text, "one": one, "two": other, "better": better, "rater": rater}
+
+    rows = []
+    for text in prompts(60):
+        rows += [judged(text, "a", "b", 1), judged(text, "c", "b", 2), judged(text, "a", "c", 1)]
+    bad = prompts(60)[7]
+    rows += [judged(bad, "a", "b", 1, "bob"), judged(bad, "b", "c", 1, "bob"), judged(bad, "a", "c", 2, "bob")]
+    rows += [judged(bad, "a", "b", 1, "cy"), judged(bad, "b", "a", 1, "cy"), judged(bad, "a", "b", 1)]
+    place.write("pairs.jsonl", rows)
+    columns = {"completions": ["one", "two"], "preference": "better"}
+    folder = place.run(knobs(source("data/pairs.jsonl", "compared", "preference", columns)))
+    assert all(
+        (row.completions, row.ranks, row.raters) == (["a", "b", "c"], [1, 2, 3], ["ann"])
+        for row in rankings_of(folder).values()
+    )
+    rejects = {row.line: row.reason for row in read_rows(folder / "rejects.jsonl", Reject)}
+    where = ", ".join(f"data/pairs.jsonl:{line}" for line in (181, 182, 183))
+    assert {rejects[line] for line in (181, 182, 183)} == {f"cycle: bob puts 'a' over 'b' over 'c' over 'a' ({where})"}
+    where = "data/pairs.jsonl:184, data/pairs.jsonl:185"
+    assert {rejects[line] for line in (184, 185)} == {f"cycle: cy judges 'a' and 'b' in two ways ({where})"}
+    assert rejects[186] == "duplicate: of data/pairs.jsonl:22"
+    assert len(rejects) == 6
+    assert read_json(folder / "metrics.json")["rejects"] == {"cycle": 5, "duplicate": 1}
+
+
+def test_a_circle_within_one_row_is_rejected(place):
+    rows = [{"prompt": text, "completions": ["a", "b", "c"], "preference": [1, 1, 1]} for text in prompts(60)]
+    rows[4]["preference"] = [1, 2, 1]
+    place.write("pairs.jsonl", rows)
+    folder = place.run(knobs(source("data/pairs.jsonl", "compared", "preference")))
+    [reject] = read_rows(folder / "rejects.jsonl", Reject)
+    assert reject.line == 5 and "puts 'a' over 'b' over 'c' over 'a'" in reject.reason
+
+
+def test_a_row_of_nothing_but_ties_is_kept_or_rejected(place):
+    rows = [
+        {"prompt": text, "completions": ["a", "b"], "preference": number % 2} for number, text in enumerate(prompts(80))
+    ]
+    place.write("pairs.jsonl", rows)
+    pairs = source("data/pairs.jsonl", "compared", "preference")
+    kept = place.run(knobs(pairs))
+    assert read_json(kept / "metrics.json")["feedback"]["compared"]["ties"] == 40
+    assert {tuple(row.ranks) for row in rankings_of(kept).values()} == {(1, 1), (1, 2)}
+    numbers = read_json(place.run(knobs(pairs, ties="drop", reject_limit=0.6)) / "metrics.json")
+    assert numbers["rejects"] == {"tie": 40}
+    assert numbers["feedback"]["compared"] == {"rows": 40, "prompts": 40, "pairs": 40, "verdicts": 40, "ties": 0}
+
+
+def test_thumbs_up_and_down_on_one_prompt_make_pairs_of_the_ones_over_the_others(place):
+    rows = []
+    for text in prompts(60):
+        rows += [{"prompt": text, "completion": each, "liked": each in "ab"} for each in ("a", "b", "c", "d", "e")]
+    rows += [{"prompt": prompts(60)[0], "completion": "e", "liked": True}]  # people differ on this one
+    place.write("thumbs.jsonl", rows)
+    folder = place.run(knobs(source("data/thumbs.jsonl", "thumbs", "preference")))
+    found = rankings_of(folder)
+    over = {(better, worse): 1 for better in "ab" for worse in "cde"}
+    assert sorted(len(by_text(row)) for row in found.values()) == [4] + [6] * 59
+    assert all(by_text(row).items() <= over.items() for row in found.values())
+    assert all(row.ranks == [1, 1] + [2] * (len(row.completions) - 2) for row in found.values())
+    numbers = read_json(folder / "metrics.json")
+    assert numbers["rows"] == {"read": 301, "used": 301, "rejected": 0}
+    assert numbers["feedback"]["thumbs"]["pairs"] == 4 + 6 * 59
+    assert sum(len(split) for split in splits(folder, Thumb, "thumbs_").values()) == 301
+
+
+def test_no_prompt_of_any_kind_of_row_is_in_two_splits(place):
+    texts = prompts(120)
+    place.write("ranked.jsonl", [{"prompt": each, "completions": ["a", "b"], "ranks": [2, 1]} for each in texts[:80]])
+    place.write("thumbs.jsonl", [{"prompt": each, "completion": "a", "liked": True} for each in texts[40:]])
+    place.write("rows.jsonl", [{"prompt": each, "completion": "a"} for each in texts])
+    folder = place.run(
+        knobs(
+            source("data/ranked.jsonl", "ranked", "preference"),
+            source("data/thumbs.jsonl", "thumbs", "preference"),
+            source("data/rows.jsonl", "prompt_completion"),
+        )
+    )
+    kinds = [splits(folder), splits(folder, Ranking, "rankings_"), splits(folder, Thumb, "thumbs_")]
+    in_split = [{row.prompt for kind in kinds for row in kind[name]} for name in ("train", "validation", "test")]
+    assert sum(map(len, in_split)) == len(set().union(*in_split)) == 120
+
+
+def test_the_worlds_replies_are_ranked_under_the_prompts_of_its_demonstrations_and_no_gold_is_there(place):
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    small = dict.fromkeys(("dialogues", "rewrites", "questions", "traces", "redteam", "stories", "articles"), 4)
+    shop = World.model_validate({**params["world"], **small, "orders": 80, "replies": 150, "demonstrations": 100})
+    world(shop, out=place.world)
+    chosen = [each for each in params["prepare"]["sources"] if each["path"] != "world/dialogues.jsonl"]
+    folder = place.run(knobs(*chosen, max_tokens=1500, test=0.2))
+    examples, rankings = splits(folder), splits(folder, Ranking, "rankings_")
+    for name in ("train", "validation", "test"):
+        ranked = {row.id: row for row in rankings[name]}
+        shown = [row for row in examples[name] if row.task == "reply"]
+        assert shown and all(row.prompt == ranked[row.id].prompt and row.group == ranked[row.id].group for row in shown)
+        assert all(row.answer in ranked[row.id].completions for row in shown)
+    assert sum(map(len, rankings.values())) == 150
+    groups = [{row.group for row in [*examples[name], *rankings[name]]} for name in ("train", "validation", "test")]
+    assert not groups[0] & groups[2] and not groups[0] & groups[1] and not groups[1] & groups[2]
+
+    gold = [json.loads(line) for line in (place.world / "gold.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {row["id"] for row in gold} == {row.id for split in rankings.values() for row in split}
+    for file in [place.world / "replies.jsonl", place.world / "instructions.jsonl", *folder.glob("*.jsonl")]:
+        text = file.read_text(encoding="utf-8")
+        assert not any(f'"{word}"' in text for word in ("gold", "rubric", "facts", "correct", "polite")), file
+    ranked = {row.id: row for split in rankings.values() for row in split}
+    right = votes = 0.0
+    for each in gold:  # the completions keep their order, so that gold can be joined by id
+        for pair in ranked[each["id"]].pairs:
+            votes += pair.votes
+            right += pair.votes * (each["gold"][pair.better] > each["gold"][pair.worse])
+    assert votes == 150 * 6 * 3
+    assert right / votes == pytest.approx(0.9, abs=0.03)
+
+
 def test_a_source_that_loses_too_many_rows_stops_the_run_and_its_page_survives(place):
     place.write("rows.jsonl", [*instructions(60), *[{"instruction": "x", "output": ""}] * 40])
     params = knobs(source("data/rows.jsonl", "alpaca"), reject_limit=0.3)
@@ -337,7 +509,7 @@ class TestRealRows:
     @pytest.mark.parametrize(("recipe", "read"), [("mts_dialog", 1201), ("self_instruct", 993)])
     def test_every_row_of_a_recipe_is_used_or_named(self, place, recipe, read):
         content = yaml.safe_load((ROOT / "recipes" / f"{recipe}.yaml").read_text(encoding="utf-8"))
-        params = Prepare.model_validate({**content["prepare"], "max_tokens": 700, "reject_limit": 1.0})
+        params = Prepare.model_validate({**content["prepare"], "max_tokens": 700, "reject_limit": 1.0, "ties": "keep"})
         place.rows.rmdir()
         place.rows.symlink_to(REAL)
         assert used_or_named(place.run(params), read)["used"] > read // 2
@@ -354,22 +526,63 @@ class TestRealRows:
         assert used_or_named(folder, 400)["used"] >= least
         assert all(row.ranks == [1, 2] for row in splits(folder, Ranking, "rankings_")["train"])
 
-    def test_every_ranking_by_people_is_used_or_named(self, place):
-        """Six preferences a row (1v2, 1v3, 1v4, 2v3, 2v4, 3v4; 1 and 2 name the better, 0 a tie), no cycle in any."""
+    def test_no_first_turn_of_the_real_conversations_is_in_two_splits(self, place):
+        place.rows.rmdir()
+        place.rows.symlink_to(REAL)
+        pairs = source("data/hh_rlhf/harmless_base_test.jsonl.gz", "chosen_rejected", "preference")
+        folder = place.run(knobs(pairs, max_tokens=100_000))
+        found = splits(folder, Ranking, "rankings_")
+        turn = re.compile(r"<\|user\|>\n(.*?)\n<\|assistant\|>", re.DOTALL)
+        first = [{normalise(turn.match(row.prompt)[1]) for row in found[name]} for name in found]
+        assert len(set().union(*first)) == sum(map(len, first)) > 2000
+        numbers = read_json(folder / "metrics.json")
+        assert numbers["rows"] == {"read": 2312, "used": 2299, "rejected": 13}
+        assert numbers["rejects"] == {"blank": 4, "turns": 9}
+        assert numbers["feedback"]["chosen_rejected"]["pairs"] == 2299
+
+    def test_six_preferences_by_people_make_a_ranking_of_four_in_every_row(self, place):
+        place.rows.rmdir()
+        place.rows.symlink_to(REAL)
+        columns = {
+            "prompt": "question",
+            "completions": [f"prediction {number}" for number in (1, 2, 3, 4)],
+        }
+        compared = source("data/fg_rlhf/qa_feedback_dev.jsonl.gz", "compared", "preference", columns)
+        folder = place.run(knobs(compared, max_tokens=10000))
+        numbers = read_json(folder / "metrics.json")
+        assert numbers["rows"] == {"read": 500, "used": 500, "rejected": 0}
+        given = read_real("fg_rlhf/qa_feedback_dev.jsonl.gz")
+        ties = sum(row["preference"].count(0) for row in given)
+        assert numbers["feedback"]["compared"] == {
+            "rows": 500,
+            "prompts": 500,
+            "pairs": 3000,
+            "verdicts": 3000,
+            "ties": ties,
+        }
         pairs = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
-        rows = []
-        for row in read_real("fg_rlhf/qa_feedback_dev.jsonl.gz"):
-            beaten = [0, 0, 0, 0]
-            for (one, other), better in zip(pairs, row["preference"], strict=True):
-                if better:
-                    beaten[other if better == 1 else one] += 1
-            completions = [row[f"prediction {number}"] for number in (1, 2, 3, 4)]
-            ranks = [1 + sorted(set(beaten)).index(count) for count in beaten]
-            rows.append({"prompt": row["question"], "completions": completions, "ranks": ranks})
-        place.write("ranked.jsonl", rows)
+        for row in rankings_of(folder).values():
+            for (one, other), better in zip(pairs, given[row.source_line - 1]["preference"], strict=True):
+                votes = {(each.better, each.worse): each.votes for each in row.pairs}
+                first = {1: 1, 2: 0, 0: 0.5}[better]
+                assert (votes.get((one, other), 0), votes.get((other, one), 0)) == (first, 1 - first)
+                assert better == 0 or (row.ranks[one] < row.ranks[other]) == (better == 1)
+
+    def test_three_people_on_one_pair_are_one_ranking_with_their_agreement(self, place):
+        place.rows.rmdir()
+        place.rows.symlink_to(REAL)
+        columns = {
+            "prompt": ["instruction", "input"],
+            "completions": ["response1", "response2"],
+            "preference": ["annotator1", "annotator2", "annotator3"],
+        }
         folder = place.run(
-            knobs(source("data/ranked.jsonl", "ranked", "preference"), max_tokens=4000, reject_limit=1.0)
+            knobs(source("data/pandalm/testset_v1.jsonl.gz", "compared", "preference", columns), max_tokens=10000)
         )
-        numbers = used_or_named(folder, 500)
-        assert numbers["used"] > 300
-        assert any(len(set(row.ranks)) < 4 for row in splits(folder, Ranking, "rankings_")["train"])
+        numbers = read_json(folder / "metrics.json")
+        assert numbers["rows"] == {"read": 999, "used": 820, "rejected": 179}
+        assert numbers["rejects"] == {"blank": 55, "cycle": 17, "duplicate": 101, "type": 6}
+        told = numbers["feedback"]["compared"]
+        assert (told["pairs"], told["verdicts"]) == (820, 3 * 820)
+        assert 0.5 < told["agreement"] < 0.95
+        assert all(row.raters == ["annotator1", "annotator2", "annotator3"] for row in rankings_of(folder).values())

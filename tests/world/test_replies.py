@@ -4,7 +4,8 @@ from itertools import combinations
 
 import pytest
 
-from plumbline.world.replies import RUBRIC, WEIGHTS, dispersion, ranks, raw, replies, score
+from plumbline.world.instructions import instructions
+from plumbline.world.replies import GOLD, RUBRIC, WEIGHTS, dispersion, hidden, ranks, raw, replies, score, seen
 from plumbline.world.shop import Shop, make_shop
 
 
@@ -148,6 +149,23 @@ def test_mails_and_replies_differ_in_more_than_their_facts(rows: list[dict]) -> 
 
     assert len({shape(row["message"].removeprefix(row["context"])) for row in rows}) > 0.95 * len(rows)
     assert len({shape(text) for row in rows for text in row["replies"]}) > 0.8 * 4 * len(rows)
+
+
+def test_what_is_seen_and_what_is_hidden_make_the_row_and_no_gold_is_seen(rows: list[dict]) -> None:
+    for row in rows[:100]:
+        assert {**seen(row), **hidden(row)} == row
+        assert not seen(row).keys() & set(GOLD)
+
+
+def test_demonstrations_are_replies_of_every_quality_under_their_messages_names(rows: list[dict]) -> None:
+    shown = instructions([], [], [], rows[:800])
+    assert [(row["id"], row["group"], row["fields"]["prompt"]) for row in shown] == [
+        (row["id"], row["group"], row["message"]) for row in rows[:800]
+    ]
+    gold = [row["gold"][row["replies"].index(each["answer"])] for row, each in zip(rows, shown, strict=False)]
+    assert sum(gold) / len(gold) == pytest.approx(sum(sum(row["gold"]) for row in rows) / (4 * len(rows)), abs=0.03)
+    assert 0.2 < sum(each == 1 for each in gold) / len(gold) < 0.3
+    assert shown == instructions([], [], [], rows[:800])
 
 
 def test_a_tiny_shop_is_enough() -> None:
