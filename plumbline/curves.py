@@ -1,6 +1,7 @@
 """What a tuning stage reports while it trains: to MLflow, to the terminal, and as the curves.csv of its folder."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 from plumbline.progress import Progress
@@ -10,10 +11,10 @@ COLUMNS = ("step", "loss", "learning_rate", "validation_loss")
 
 
 class TrainingCurve:
-    """The points of one training of `steps` steps. Its `report` is what `plumbline.models.tuning.tune` calls."""
+    """The points of one training of `steps` steps. Its `report` is what a training loop calls."""
 
-    def __init__(self, run: Run, steps: int) -> None:
-        self._run = run
+    def __init__(self, run: Run, steps: int, columns: Sequence[str] = COLUMNS) -> None:
+        self._run, self._columns = run, columns
         self._bar = Progress(steps, "steps")
         self._points: dict[int, dict[str, float]] = {}
 
@@ -23,15 +24,19 @@ class TrainingCurve:
         self._run.step(step, **values)
         self._bar.show(step, **values)
 
+    def points(self) -> list[dict[str, float]]:
+        """The values of every step that has some, in order."""
+        return [{"step": step, **values} for step, values in sorted(self._points.items())]
+
     def write(self, file: Path) -> None:
         """Write the points as CSV, a step without a value for a column leaving it empty."""
         with file.open("w", newline="") as lines:
-            writer = csv.DictWriter(lines, COLUMNS, extrasaction="ignore", lineterminator="\n")
+            writer = csv.DictWriter(lines, self._columns, extrasaction="ignore", lineterminator="\n")
             writer.writeheader()
-            writer.writerows({"step": step, **values} for step, values in sorted(self._points.items()))
+            writer.writerows(self.points())
 
     def results(self) -> dict[str, float]:
-        """The number of steps, and the validation loss before the first and after the last, in nats per answer token."""
+        """The number of steps, and the validation loss before the first and after the last, in nats."""
         validations = [values["validation_loss"] for values in self._points.values() if "validation_loss" in values]
         return {
             "steps": max(self._points),

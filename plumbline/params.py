@@ -229,6 +229,16 @@ class Adapt(Training):
         return self.model_copy(update=own)
 
 
+class Reward(Training):
+    start: Literal["base", "instruct"]
+    lora: LoraSize | None
+    margin: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+    centring: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+    keep_ties: bool
+    resamples: Annotated[int, Field(ge=100)]
+    shown_pairs: Count
+
+
 class KlControl(Section):
     """The price of drift from the reference: fixed, or led toward a target."""
 
@@ -320,6 +330,7 @@ class Params(Section):
     prepare: Prepare
     instruct: Instruct
     adapt: Adapt
+    reward: Reward
     ppo: Ppo
     evaluate: Evaluate
 

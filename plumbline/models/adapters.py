@@ -43,6 +43,7 @@ TARGETS: dict[str, tuple[list[str], list[str]]] = {
     "gpt_neox": (["attention.query_key_value", "attention.dense"], ["mlp.dense_h_to_4h", "mlp.dense_4h_to_h"]),
     "t5": (["q", "k", "v", "o"], ["wi", "wi_0", "wi_1", "wo"]),
     "bart": (["q_proj", "k_proj", "v_proj", "out_proj"], ["fc1", "fc2"]),
+    "bert": (["query", "key", "value", "attention.output.dense"], ["intermediate.dense", "output.dense"]),
 }
 
 

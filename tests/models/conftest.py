@@ -60,6 +60,11 @@ def small_config(family: str, vocabulary: int) -> transformers.PretrainedConfig:
                 forced_eos_token_id=None,
                 **ends,
             )
+        case "bert":
+            return transformers.BertConfig(
+                vocab_size=vocabulary, max_position_embeddings=256, hidden_dropout_prob=0.0,
+                attention_probs_dropout_prob=0.0, **sizes, **ends,
+            )  # fmt: skip
     raise ValueError(family)
 
 
@@ -70,6 +75,7 @@ CLASSES = {
     "gpt_neox": "GPTNeoXForCausalLM",
     "t5": "T5ForConditionalGeneration",
     "bart": "BartForConditionalGeneration",
+    "bert": "BertForMaskedLM",
 }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from plumbline.errors import ArtifactError
-from plumbline.params import Full, load_params
+from plumbline.params import Full, Source, load_params
 from plumbline.store import digest
 from tasks.adapt import adapt
 from tasks.base import base
@@ -14,9 +14,22 @@ from tasks.evaluate import evaluate
 from tasks.instruct import instruct
 from tasks.prepare import prepare
 from tasks.pretrain import pretrain
+from tasks.reward import reward
 from tasks.world import world
 
 PARAMS = load_params(Path("params.yaml"))
+RANKED = Source(
+    path="world/replies.jsonl",
+    format="ranked",
+    task="reply",
+    columns={
+        "prompt": "message",
+        "completions": "replies",
+        "ranks": "rankings.0.ranks",
+        "rater": "rankings.0.rater",
+    },
+    limit=0,
+)
 SMALL = {
     "world": {
         name: 12
@@ -27,13 +40,14 @@ SMALL = {
     "pretrain": {"hidden": 32, "heads": 2, "feed_forward": 48, "layers": 3, "vocabulary": 700, "context": 128, "batch": 2,
                  "drill_tokens": 512,
                  "tokens": {"causal": 2048, "seq2seq": 2048, "masked": 2048}},
-    "prepare": {"max_tokens": 512, "test": 0.3, "validation": 0.1},
+    "prepare": {"max_tokens": 512, "test": 0.3, "validation": 0.1, "sources": [*PARAMS.prepare.sources, RANKED]},
     "instruct": {"epochs": 0.2},
     "adapt": {
         "epochs": 0.1,
         "adapters": {name: each.model_copy(update={"epochs": None}) for name, each in PARAMS.adapt.adapters.items()}
         | {"whole": Full(kind="full", tasks=["rewrite"], start="instruct")},
     },
+    "reward": {"epochs": 0.5, "resamples": 100},
     "evaluate": {"rows_per_task": 2, "max_new_tokens": 4, "resamples": 100, "samples": 2, "forgetting_rows": 1},
 }  # fmt: skip
 
@@ -58,7 +72,7 @@ def places(tmp_path_factory):
         made["instruct"] = instruct(small("instruct"), base=made["base"], data=made["data"], out=root / "instruct")
         made["adapt"] = root / "adapt"
         for name in ("sentiment", "whole"):
-            start = made[start_of(name)]
+            start = made[start_of(f"adapt-{name}")]
             adapt(small("adapt"), adapter=name, start=start, data=made["data"], out=made["adapt"] / name)
         yield made
 
@@ -74,12 +88,14 @@ STAGES = {
     "adapt-summarise": (adapt, ["start", "data"]),
     "adapt-sentiment": (adapt, ["start", "data"]),
     "adapt-whole": (adapt, ["start", "data"]),
+    "reward": (reward, ["start", "data"]),
     "evaluate": (evaluate, ["base", "data", "instruct", "adapt", "ranks"]),
 }
 
 
-def start_of(adapter: str) -> str:
-    return SMALL["adapt"]["adapters"][adapter].start
+def start_of(stage: str) -> str:
+    name, _, adapter = stage.partition("-")
+    return SMALL["adapt"]["adapters"][adapter].start if adapter else getattr(PARAMS, name).start
 
 
 @pytest.fixture
@@ -89,7 +105,7 @@ def call(places, tmp_path, monkeypatch):
     def run(stage: str, out: Path, **replaced: Path) -> Path:
         function, needs = STAGES[stage]
         name, _, variant = stage.partition("-")
-        given = {need: places[start_of(variant) if need == "start" else need] for need in needs} | replaced
+        given = {need: places[start_of(stage) if need == "start" else need] for need in needs} | replaced
         if variant:
             given["architecture" if name == "pretrain" else "adapter"] = variant
         return function(small(name), out=out, **given)
@@ -136,6 +152,9 @@ def test_a_missing_folder_is_refused_in_one_line_and_nothing_is_left(call, tmp_p
         ("adapt-summarise", "data", "validation.jsonl"),
         ("adapt-summarise", "start", "base.json"),
         ("adapt-whole", "start", "model"),
+        ("reward", "data", "rankings_train.jsonl"),
+        ("reward", "data", "rankings_test.jsonl"),
+        ("reward", "start", "model"),
         ("evaluate", "data", "test.jsonl"),
         ("evaluate", "instruct", "curves.csv"),
         ("evaluate", "instruct", "model"),
@@ -148,7 +167,7 @@ def test_a_missing_folder_is_refused_in_one_line_and_nothing_is_left(call, tmp_p
     ],
 )
 def test_a_file_that_is_gone_is_named(call, places, tmp_path, stage, need, file):
-    source = start_of(stage.partition("-")[2]) if need == "start" else need
+    source = start_of(stage) if need == "start" else need
     broken = shutil.copytree(places[source], tmp_path / need)
     target = broken / file
     shutil.rmtree(target) if target.is_dir() else target.unlink()

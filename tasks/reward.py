@@ -1,0 +1,170 @@
+"""Stage `reward`: learn to score answers from people's rankings.
+
+reads    start  the model whose layers read the answers: artifacts/instruct or artifacts/base
+         data   rankings_train.jsonl, rankings_validation.jsonl, rankings_test.jsonl; gold_test.jsonl, where there is one
+writes   out   model/ (the scorer with its scale), curves.csv, calibration.csv, scores.jsonl, metrics.json, report.html
+maths    plumbline/algorithms/preference.py, plumbline/models/ranking.py, plumbline/metrics/pairs.py
+"""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from plumbline.checkpoints import resumable
+from plumbline.curves import TrainingCurve
+from plumbline.errors import ArtifactError, DataError
+from plumbline.params import Reward
+from plumbline.rows import Ranking, Row, read_rows, write_rows
+from plumbline.stage import run_stage
+from plumbline.store import need, unfinished
+from plumbline.tracking import track
+
+if TYPE_CHECKING:
+    from plumbline.metrics.pairs import Table
+    from plumbline.models.ranking import Ranked
+
+SPLITS = ("train", "validation", "test")
+CURVES = ("step", "loss", "accuracy", "learning_rate", "validation_loss", "validation_accuracy")
+
+
+class Gold(Row):
+    """The scores that the completions of the ranking `id` deserve, in its order; for measuring only."""
+
+    id: str
+    gold: list[float]
+
+
+def reward(params: Reward, *, start: Path, data: Path, out: Path) -> Path:
+    """Train a scorer that puts the better answer above the worse one, and measure it on held-out rankings."""
+    need(data, stage="prepare")
+    need(start, "base.json" if params.start == "base" else "model", stage=params.start)
+    beneath = start if params.start == "base" else start / "model"
+    rankings = {split: rankings_of(data / f"rankings_{split}.jsonl") for split in SPLITS}
+
+    from plumbline.metrics.pairs import measure
+    from plumbline.models.ranking import by_prompt, encoded, train_scorer
+    from plumbline.models.scorer import new_scorer, raw_scores, save_scorer
+    from plumbline.models.tuning import step_count
+    from plumbline.report.reward import page
+
+    rows = {split: by_prompt(each) for split, each in rankings.items()}
+    test = rows["test"]
+    gold = gold_of(data / "gold_test.jsonl", test)
+    with (
+        resumable("reward", params, params.checkpoint_every, start=beneath, data=data) as checkpoints,
+        track("reward", params, checkpoints) as run,
+        unfinished(out) as folder,
+    ):
+        run.input("start", beneath)
+        run.input("data", data)
+        scorer = new_scorer(beneath, params.lora, params.seed)
+        curve = TrainingCurve(run, step_count(params, len(rows["train"])), CURVES)
+        train_scorer(scorer, rows["train"], rows["validation"], params, curve.report, checkpoints)
+        save_scorer(scorer, beneath, folder / "model", encoded(scorer, rows["validation"]), params.micro_batch)
+
+        answers = encoded(scorer, test)
+        raw = raw_scores(scorer, answers, params.micro_batch)
+        scaled = [[(each - scorer.scale.mean) / scorer.scale.deviation for each in own] for own in raw]
+        lengths = [[float(len(ids) - 1) for ids in each.completions] for each in answers]
+        numbers = {
+            "prompts": {split: len(each) for split, each in rows.items()},
+            "rankings": {split: len(each) for split, each in rankings.items()},
+            "groups": len({row.group for row in test}),
+            "parameters": {
+                "trained": sum(weight.numel() for weight in scorer.parameters() if weight.requires_grad),
+                "all": sum(weight.numel() for weight in scorer.parameters()),
+            },
+            "scale": scorer.scale._asdict(),
+            **measure(
+                raw,
+                [row.ranks for row in test],
+                [row.group for row in test],
+                lengths,
+                gold,
+                resamples=params.resamples,
+                seed=params.seed,
+            ),
+            **curve.results(),
+        }
+        wrong = wrong_pairs(test, raw, gold, params.shown_pairs)
+        (folder / "report.html").write_text(page(numbers, wrong, curve.points(), params), encoding="utf-8")
+        write_table(folder / "calibration.csv", numbers["calibration"])
+        write_rows(folder / "scores.jsonl", score_rows(test, scaled, lengths, gold))
+        curve.write(folder / "curves.csv")
+        run.model(folder / "model")
+        run.artifact(folder / "report.html")
+        run.finish(folder, **numbers)
+    return out
+
+
+def rankings_of(path: Path) -> list[Ranking]:
+    """The rankings of a split, of which at least one must put a completion above another."""
+    if not path.exists():
+        raise ArtifactError(
+            f"{path}: no such file; give prepare.sources one of format ranked or chosen_rejected, and run "
+            "`dvc repro prepare`"
+        )
+    rows = read_rows(path, Ranking)
+    if not any(len(set(row.ranks)) > 1 for row in rows):
+        what = "all completions are tied" if rows else "no rows"
+        raise DataError(f"{path}: {what}; raise its share of the splits in params.yaml, or add rankings")
+    return rows
+
+
+def gold_of(path: Path, rows: "Sequence[Ranked]") -> "Table | None":
+    """The gold scores of the completions of `rows`; None without such a file. DataError when a ranking is not in it."""
+    if not path.exists():
+        return None
+    known = {each.id: each.gold for each in read_rows(path, Gold)}
+    for row in rows:
+        if len(known.get(row.id, ())) != len(row.completions):
+            raise DataError(f"{path}: no gold scores of the {len(row.completions)} completions of {row.id}")
+    return [known[row.id] for row in rows]
+
+
+def wrong_pairs(rows: "Sequence[Ranked]", scores: "Table", gold: "Table | None", count: int) -> list[dict[str, Any]]:
+    """The most confidently wrong pairs, to read: what was asked, both answers, and what people and scorer said."""
+    from plumbline.metrics.pairs import most_wrong
+
+    return [
+        {
+            "prompt": rows[each.prompt].prompt,
+            "better": rows[each.prompt].completions[each.better],
+            "worse": rows[each.prompt].completions[each.worse],
+            "gold": [gold[each.prompt][place] for place in (each.better, each.worse)] if gold else None,
+            **{name: getattr(each, name) for name in ("predicted", "agreeing", "raters")},
+        }
+        for each in most_wrong(scores, [row.ranks for row in rows], count)
+    ]
+
+
+def score_rows(
+    rows: "Sequence[Ranked]", scores: "Table", lengths: "Table", gold: "Table | None"
+) -> list[dict[str, Any]]:
+    """One line per held-out completion: its score, its length in tokens, its ranks by rater, its gold score."""
+    return [
+        {
+            "id": row.id,
+            "group": row.group,
+            "completion": text,
+            "score": scores[number][place],
+            "length": int(lengths[number][place]),
+            "ranks": [ranks[place] for ranks in row.ranks],
+            "gold": gold[number][place] if gold else None,
+        }
+        for number, row in enumerate(rows)
+        for place, text in enumerate(row.completions)
+    ]
+
+
+def write_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Rows of like keys as CSV."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        lines = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        lines.writeheader()
+        lines.writerows(rows)
+
+
+if __name__ == "__main__":
+    run_stage(reward)

@@ -1,0 +1,200 @@
+"""Training on rankings: what it learns, what must not change it, and that a killed run ends as an undisturbed one."""
+
+from contextlib import suppress
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from plumbline.checkpoints import Checkpoints
+from plumbline.errors import DivergenceError
+from plumbline.models import ranking
+from plumbline.models.ranking import by_prompt, encoded, learning_rate, losses, train_scorer
+from plumbline.models.scorer import new_scorer, raw_scores
+from plumbline.params import LoraSize, Reward
+from plumbline.rows import Ranking
+
+PARAMS = Reward(
+    seed=1, start="base", lora=None, epochs=1.5, batch=8, micro_batch=4, learning_rate=3.0e-3, warmup=0.1,
+    weight_decay=0.01, gradient_clip=1.0, precision="float32", gradient_checkpointing=False, checkpoint_every=5,
+    margin=0.0, centring=0.01, keep_ties=True, resamples=100, shown_pairs=2,
+)  # fmt: skip
+LORA = LoraSize(rank=2, alpha=4, dropout=0.2, targets="attention")
+
+
+def ranked(number, raters=1):
+    """Three completions, the more May the better, as every rater finds."""
+    texts = [f"arrives on {number % 28 + 1} May", f"arrives {number}", "May on May, Lotte"]
+    return [
+        Ranking(id=f"{number}-{rater}", group=str(number), prompt=f"order {number}", completions=texts, ranks=[2, 3, 1],
+                rater=str(rater), source_file="f", source_line=1)
+        for rater in range(raters)
+    ]  # fmt: skip
+
+
+def rows(count, raters=1):
+    return by_prompt([row for number in range(count) for row in ranked(number, raters)])
+
+
+def ignore(step, values):
+    pass
+
+
+def learned(scorer):
+    return torch.cat([weight.detach().flatten() for weight in scorer.parameters() if weight.requires_grad])
+
+
+def test_rankings_of_one_prompt_come_together_in_whatever_order_a_rater_saw_them():
+    first, second = ranked(1, raters=2)
+    turned = second.model_copy(update={"completions": second.completions[::-1], "ranks": [1, 1, 2]})
+    other = ranked(2)[0].model_copy(update={"prompt": first.prompt, "completions": ["x", "y"], "ranks": [1, 2]})
+    together, apart = by_prompt([first, turned, other])
+    assert (together.id, together.completions) == (first.id, first.completions)
+    assert together.ranks == [[2, 3, 1], [2, 1, 1]]
+    assert apart.ranks == [[1, 2]]
+
+
+@pytest.mark.parametrize("family", ["llama", "t5", "bert"])
+def test_a_scorer_learns_what_people_prefer_and_the_curve_says_so(model_folder, family):
+    seen = []
+    scorer = new_scorer(model_folder(family), None, 1)
+    params = PARAMS.model_copy(update={"learning_rate": 1.0e-2})
+    train_scorer(scorer, rows(48), rows(60)[48:], params, lambda step, values: seen.append((step, values)))
+    validations = [values for _, values in seen if "validation_accuracy" in values]
+    assert validations[-1]["validation_accuracy"] > 0.95
+    assert validations[-1]["validation_loss"] < 0.5 * validations[0]["validation_loss"]
+    assert (seen[0][0], seen[-1][0]) == (0, 9) and not scorer.training
+    told = [values for _, values in seen if "loss" in values]
+    assert len(told) == 9 and told[-1]["accuracy"] > 0.9
+    assert all(set(values) == {"loss", "accuracy", "learning_rate", "tokens_per_second"} for values in told)
+
+
+@pytest.mark.parametrize("family", ["llama", "t5", "bert"])
+def test_the_micro_batch_changes_no_gradient(model_folder, family):
+    batch = rows(6) + [each for each in rows(8, raters=3)[6:]]
+    gradients = []
+    for size in (8, 3, 1):
+        scorer = new_scorer(model_folder(family), None, 1)
+        candidates = encoded(scorer, batch)
+        for start in range(0, len(batch), size):
+            part = slice(start, start + size)
+            losses(scorer, candidates[part], batch[part], PARAMS)[0].div(len(batch)).backward()
+        gradients.append(torch.cat([w.grad.flatten() for w in scorer.parameters() if w.grad is not None]))
+    scale = gradients[0].abs().max().item()
+    assert all(torch.allclose(gradients[0], other, atol=1e-5 * scale, rtol=1e-3) for other in gradients[1:])
+
+
+def test_the_micro_batch_does_not_change_the_result(model_folder):
+    results = []
+    for size in (8, 2):
+        scorer = new_scorer(model_folder("llama"), None, 1)
+        train_scorer(scorer, rows(24), rows(2), PARAMS.model_copy(update={"micro_batch": size}), ignore)
+        results.append(torch.tensor(raw_scores(scorer, encoded(scorer, rows(4)), 4)))
+    assert torch.allclose(*results, atol=1e-3)
+
+
+def test_raters_who_agree_weigh_as_one_and_who_disagree_cancel_out(model_folder):
+    scorer = new_scorer(model_folder("llama"), None, 1).eval()
+    one, three = rows(2), rows(2, raters=3)
+    candidates = encoded(scorer, one)
+    expected, lead = losses(scorer, candidates, one, PARAMS)
+    assert torch.allclose(losses(scorer, candidates, three, PARAMS)[0], expected)
+    assert len(losses(scorer, candidates, three, PARAMS)[1]) == 3 * len(lead) == 18
+    torn = by_prompt([ranked(0)[0], ranked(0)[0].model_copy(update={"ranks": [2, 1, 3]})])
+    losses(scorer, candidates[:1], torn, PARAMS.model_copy(update={"centring": 0.0}))[0].backward()
+    assert scorer.head.bias.grad.abs().item() < 1e-6
+
+
+def test_prompts_without_a_pair_are_read_and_teach_nothing(model_folder):
+    tied = [row.model_copy(update={"ranks": [1, 1, 1]}) for number in range(8) for row in ranked(number)]
+    scorer = new_scorer(model_folder("llama"), None, 1)
+    before, seen = learned(scorer), []
+    params = PARAMS.model_copy(update={"keep_ties": False, "weight_decay": 0.0, "epochs": 1.0})
+    train_scorer(scorer, by_prompt(tied), rows(2), params, lambda step, values: seen.append(values))
+    assert torch.equal(learned(scorer), before)
+    assert [values["loss"] for values in seen if "loss" in values] == [0.0]
+
+
+def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing():
+    rates = [learning_rate(step, 100, PARAMS) for step in range(100)]
+    assert rates[9] == max(rates) == PARAMS.learning_rate and rates[0] == pytest.approx(rates[9] / 10)
+    assert rates[10:] == sorted(rates[10:], reverse=True) and 0 < rates[99] < 1e-3 * rates[9]
+
+
+def test_the_first_loss_that_is_no_number_ends_the_run_with_its_step(model_folder):
+    scorer = new_scorer(model_folder("llama"), None, 1)
+    with torch.no_grad():
+        scorer.head.weight.fill_(float("nan"))
+    with pytest.raises(DivergenceError, match="step 1"):
+        train_scorer(scorer, rows(8), rows(1), PARAMS, ignore)
+
+
+@pytest.mark.parametrize("change", [{"precision": "bfloat16"}, {"gradient_checkpointing": True}])
+def test_the_ways_to_save_time_and_memory_leave_the_scores_about_as_they_are(model_folder, change):
+    results = []
+    for update in ({}, change):
+        scorer = new_scorer(model_folder("llama"), None, 1)
+        train_scorer(scorer, rows(8), rows(1), PARAMS.model_copy(update={"epochs": 1.0, **update}), ignore)
+        results.append(torch.tensor(raw_scores(scorer, encoded(scorer, rows(4)), 4)))
+    assert torch.allclose(*results, atol=0.1) and not torch.allclose(results[0], torch.zeros_like(results[0]), atol=0.1)
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL, which leaves no time for anything."""
+
+
+def run(model_folder, checkpoints, killed_at=None, lora=LORA):
+    """What was learned and reported; of a run that is killed after step `killed_at`, as far as it came."""
+    scorer, told = new_scorer(model_folder("llama"), lora, 1), []
+
+    def report(step, values):
+        if killed_at is not None and step >= killed_at:
+            raise Killed
+        told.append((step, {name: value for name, value in values.items() if name != "tokens_per_second"}))
+
+    params = PARAMS.model_copy(update={"epochs": 2.4})
+    torch.manual_seed(killed_at or 0)  # the world that a new process finds is another one
+    with suppress(Killed):
+        train_scorer(scorer, rows(40), rows(3), params, report, checkpoints)
+    return learned(scorer), told
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Reports every fourth step, so that a checkpoint falls between two."""
+    monkeypatch.setattr(ranking, "CURVE_POINTS", 3)
+
+
+@pytest.fixture
+def checkpoints(tmp_path):
+    return Checkpoints(tmp_path, 5)
+
+
+@pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
+def test_a_killed_run_ends_in_the_weights_and_reports_of_an_undisturbed_one(model_folder, checkpoints, short, lora):
+    weights, told = run(model_folder, None, lora=lora)
+    assert [step for step, values in told if "loss" in values] == [4, 8, 12]
+    for killed_at in (4, 8, 12):  # before any checkpoint, after the first, after the second
+        run(model_folder, checkpoints, killed_at, lora)
+    resumed = run(model_folder, checkpoints, lora=lora)
+    assert torch.equal(resumed[0], weights) and resumed[1] == told
+    assert torch.equal(run(model_folder, checkpoints, lora=lora)[0], weights)
+
+
+def test_a_frozen_base_is_no_part_of_the_state(model_folder, checkpoints, short):
+    run(model_folder, checkpoints, killed_at=8)
+    kept = load_file(checkpoints.newest() / "weights.safetensors")
+    assert all(name.startswith("head.") or "lora_" in name for name in kept)
+
+
+@pytest.mark.parametrize("dropped", ["weights", "optimisers", "random", "curve"])
+def test_every_piece_of_the_state_is_needed(model_folder, checkpoints, short, monkeypatch, dropped):
+    weights, told = run(model_folder, None)
+    run(model_folder, checkpoints, killed_at=8)
+    if dropped == "curve":
+        monkeypatch.setattr(ranking.Curve, "restore", lambda *_: None)
+    else:
+        monkeypatch.setattr(ranking, f"load_{dropped}", lambda *_: None)
+    with suppress(FileExistsError):  # without its place, a run meets the checkpoint that it wrote
+        resumed = run(model_folder, checkpoints)
+        assert not (torch.equal(resumed[0], weights) and resumed[1] == told)

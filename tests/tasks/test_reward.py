@@ -1,0 +1,106 @@
+"""What the stage says of rankings that it cannot learn from, and what it leaves behind."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+
+from plumbline.errors import ArtifactError, DataError
+from plumbline.models.scorer import load_scorer, scores
+from plumbline.models.tokenizer import train_tokenizer
+from plumbline.params import LoraSize, load_params
+from plumbline.rows import Ranking, write_rows
+from plumbline.store import read_json
+from tasks.reward import reward
+
+PARAMS = load_params(Path("params.yaml")).reward.model_copy(
+    update={"epochs": 1.0, "resamples": 100, "shown_pairs": 2, "precision": "float32"}
+)
+LORA = LoraSize(rank=2, alpha=4, dropout=0.0, targets="attention")
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """A folder like that of stage instruct, with a tiny model."""
+    folder = tmp_path_factory.mktemp("instruct")
+    tokenizer = train_tokenizer([f"order {number} arrives on {number % 28 + 1} May" for number in range(300)], 500)
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=128, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+    )  # fmt: skip
+    transformers.LlamaForCausalLM(config).save_pretrained(folder / "model")
+    tokenizer.save_pretrained(folder / "model")
+    return folder
+
+
+def ranked(number, rater, ranks=(1, 2, 3)):
+    return Ranking(
+        id=f"{number}-{rater}", group=f"g{number}", prompt=f"order {number}", rater=rater, ranks=list(ranks),
+        completions=[f"arrives on {number % 28 + 1} May", f"order {number}", "on May May"], source_file="f", source_line=1,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("PLUMBLINE_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    folder = tmp_path / "prepare"
+    folder.mkdir()
+    for split, numbers in (("train", range(16)), ("validation", range(20, 24)), ("test", range(30, 42))):
+        write_rows(folder / f"rankings_{split}.jsonl", [ranked(n, rater) for n in numbers for rater in ("a", "b")])
+    write_rows(
+        folder / "gold_test.jsonl",
+        [{"id": f"{n}-{r}", "gold": [1.0, 0.5, 0.1 * (n % 3)]} for n in range(30, 42) for r in "ab"],
+    )
+    return folder
+
+
+@pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
+def test_the_folder_holds_a_scorer_that_gives_the_scores_that_were_measured(start, data, tmp_path, lora):
+    out = reward(PARAMS.model_copy(update={"lora": lora}), start=start, data=data, out=tmp_path / "out")
+    numbers = read_json(out / "metrics.json")
+    assert numbers["prompts"] == {"train": 16, "validation": 4, "test": 12}
+    assert numbers["rankings"] == {"train": 32, "validation": 8, "test": 24}
+    assert numbers["pairs"] == 72 and numbers["accuracy"]["gold"]["value"] == 1
+    assert numbers["accuracy"]["longer"]["value"] + numbers["accuracy"]["shorter"]["value"] == pytest.approx(1)
+    rows = [json.loads(line) for line in (out / "scores.jsonl").read_text().splitlines()]
+    prompts = {f"{number}-a": f"order {number}" for number in range(30, 42)}
+    found = scores(
+        load_scorer(out / "model"), [prompts[row["id"]] for row in rows], [row["completion"] for row in rows], 4
+    )
+    assert found == pytest.approx([row["score"] for row in rows], abs=1e-4)
+    with (out / "curves.csv").open() as file:
+        points = list(csv.DictReader(file))
+    assert points[0]["validation_loss"] and points[-1]["validation_accuracy"] and "accuracy" in points[0]
+    assert "<svg" in (out / "report.html").read_text() and (out / "calibration.csv").exists()
+    assert (numbers["parameters"]["trained"] < 0.2 * numbers["parameters"]["all"]) == (lora is not None)
+
+
+def test_without_gold_scores_the_correlation_with_them_is_left_out(start, data, tmp_path):
+    (data / "gold_test.jsonl").unlink()
+    numbers = read_json(reward(PARAMS, start=start, data=data, out=tmp_path / "out") / "metrics.json")
+    assert set(numbers["correlation"]) == {"length"} and "gold" not in numbers["accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("split", "rows", "error", "says"),
+    [
+        ("validation", [], DataError, "rankings_validation.jsonl: no rows; raise its share"),
+        ("train", [ranked(1, "a", (1, 1, 1))], DataError, "rankings_train.jsonl: all completions are tied"),
+        ("test", None, ArtifactError, "rankings_test.jsonl: no such file; give prepare.sources one of format ranked"),
+        ("test", [ranked(99, "a")], DataError, "gold_test.jsonl: no gold scores of the 3 completions of 99-a"),
+    ],
+)
+def test_rankings_that_teach_or_show_nothing_are_refused_in_one_line(start, data, tmp_path, split, rows, error, says):
+    file = data / f"rankings_{split}.jsonl"
+    file.unlink()
+    if rows is not None:
+        write_rows(file, rows)
+    with pytest.raises(error) as caught:
+        reward(PARAMS, start=start, data=data, out=tmp_path / "out")
+    assert says in str(caught.value) and len(str(caught.value).splitlines()) == 1
+    assert not (tmp_path / "out").exists()
