@@ -36,7 +36,7 @@ from plumbline.params import load_params
 PHASES = {
     "data": ["world", "pretrain", "base", "prepare"],
     "tuning": ["instruct", "adapt"],
-    "rlhf": ["reward"],
+    "rlhf": ["reward", "ppo"],
     "evaluation": ["evaluate"],
 }
 

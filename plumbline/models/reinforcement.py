@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from safetensors.torch import load_file
 from torch import Tensor
+from transformers.trainer_utils import set_seed
 
 from plumbline.algorithms import ppo
 from plumbline.algorithms.alarms import Alarm, Limits, alarms
@@ -47,11 +48,21 @@ class Scorer(NamedTuple):
 
 
 class Cycle(NamedTuple):
-    """What one cycle was like. Number 0 has the reference's answers, as nothing was learned before it."""
+    """What one cycle was like. Number 1 has the reference's answers, as nothing was learned before it."""
 
     number: int
     numbers: dict[str, float]
     alarms: list[Alarm]
+
+
+class Measured(NamedTuple):
+    """An answer of the policy as it stands, its tokens, and its divergence from the reference in nats."""
+
+    text: str
+    length: int
+    ended: bool
+    kl_k1: float
+    kl_k3: float
 
 
 class Part(NamedTuple):
@@ -93,6 +104,7 @@ def reinforce(
     `params.stop_on_alarm` the first alarm ends the run before anything is learned from its cycle.
     Raises DivergenceError when a loss is not a finite number.
     """
+    set_seed(params.seed)  # for scorers that draw random numbers; the loop itself draws from generators of its own
     ids = token_ids(tokenizer, prompts)
     optimiser = optimiser_of(policy, params)
     history: list[dict[str, float]] = []
@@ -105,15 +117,17 @@ def reinforce(
         load_weights(newest, policy)
         load_optimisers(newest, [optimiser])
         load_random(newest)
-        kl_coefficient, rang = state["kl_coefficient"], state["rang"]
+        kl_coefficient = state["kl_coefficient"]
         healthy = load_file(newest / "healthy.safetensors")
-        for number, numbers in enumerate(state["history"]):
+        for numbers in state["history"]:
             history.append(numbers)
-            report(Cycle(number, numbers, standing(history, params)))
+            alarm = standing(history, params)
+            rang = rang or bool(alarm)
+            report(Cycle(len(history), numbers, alarm))
 
     def write_state(folder: Path) -> None:
         save_state(folder, policy, [optimiser])
-        write_json(folder / "loop.json", {"history": history, "kl_coefficient": kl_coefficient, "rang": rang})
+        write_json(folder / "loop.json", {"history": history, "kl_coefficient": kl_coefficient})
         write_tensors(folder / "healthy.safetensors", healthy)
 
     for number in range(len(history), params.cycles):
@@ -122,8 +136,7 @@ def reinforce(
         chosen = prompts_of(number, len(prompts), params)
         asked = [ids[row] for row in chosen]
         samples = sample_answers(policy, tokenizer, asked, params, "cycle", number)
-        texts = tokenizer.batch_decode([each.ids for each in samples], skip_special_tokens=True)
-        texts = [text.strip() for text in texts]
+        texts = texts_of(tokenizer, samples)
         sampled = time.monotonic()
 
         # 2. Score them; what does not end properly pays for it.
@@ -188,12 +201,48 @@ def reinforce(
             / (time.monotonic() - read),
             "seconds": time.monotonic() - started - (scored - sampled),
         }
-        report(Cycle(number, numbers, alarm))
+        report(Cycle(number + 1, numbers, alarm))
         if alarm and params.stop_on_alarm:
             break
         if checkpoints and checkpoints.due(number + 1):
             checkpoints.save(number + 1, write_state)
     return healthy if rang else None
+
+
+def measure(
+    policy: Policy, tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[str], params: Ppo
+) -> list[Measured]:
+    """What the policy answers to each prompt now, drawn with the same random numbers every time."""
+    ids = token_ids(tokenizer, prompts)
+    samples = sample_answers(policy, tokenizer, ids, params, "measure", 0)
+    answers = [each.ids for each in samples]
+    parts = [parts_of(policy, ids, answers, range(len(ids)), params)]
+    seen = experience(policy, parts, samples)
+    drift = ppo.divergence(seen.logp, seen.logp_reference, seen.is_answer)
+    k1, k3 = (estimate.double().sum(1).tolist() for estimate in (drift.k1, drift.k3))
+    return [
+        Measured(text, len(each.ids), each.ended, *own)
+        for text, each, *own in zip(texts_of(tokenizer, samples), samples, k1, k3, strict=True)
+    ]
+
+
+def total(scorers: Mapping[str, Scorer], prompts: Sequence[str], answers: Sequence[str]) -> list[float]:
+    """The weighted sum of the scorers' scores of each answer."""
+    found = [[scorer.weight * each for each in scorer.score(prompts, answers)] for scorer in scorers.values()]
+    return [sum(own) for own in zip(*found, strict=True)]
+
+
+def texts_of(tokenizer: "PreTrainedTokenizerBase", samples: Sequence[Sample]) -> list[str]:
+    """The answers as text, without special tokens."""
+    texts = tokenizer.batch_decode([each.ids for each in samples], skip_special_tokens=True)
+    return [text.strip() for text in texts]
+
+
+def put(policy: Policy, weights: Mapping[str, Tensor]) -> None:
+    """Give the policy these learning weights."""
+    with torch.no_grad():
+        for name, weight in learning(policy).items():
+            weight.copy_(weights[name])
 
 
 def optimiser_of(policy: Policy, params: Ppo) -> torch.optim.Optimizer:
@@ -262,16 +311,19 @@ def divided(
 
     The prompts come in random order, so any cut makes random minibatches. They stay the same through all epochs.
     """
-    minibatches = []
-    for start in range(0, params.batch, params.minibatch):
-        rows = sorted(
-            range(start, start + params.minibatch), key=lambda row: (len(prompts[row]) + len(answers[row]), row)
-        )
-        parts = [rows[at : at + params.micro_batch] for at in range(0, len(rows), params.micro_batch)]
-        minibatches.append(
-            [Part(part, policy.batch([prompts[row] for row in part], [answers[row] for row in part])) for part in parts]
-        )
-    return minibatches
+    return [
+        parts_of(policy, prompts, answers, range(start, start + params.minibatch), params)
+        for start in range(0, params.batch, params.minibatch)
+    ]
+
+
+def parts_of(
+    policy: Policy, prompts: Sequence[list[int]], answers: Sequence[list[int]], rows: Sequence[int], params: Ppo
+) -> list[Part]:
+    """These rows in micro-batches of similar length."""
+    order = sorted(rows, key=lambda row: (len(prompts[row]) + len(answers[row]), row))
+    cuts = [order[at : at + params.micro_batch] for at in range(0, len(order), params.micro_batch)]
+    return [Part(own, policy.batch([prompts[row] for row in own], [answers[row] for row in own])) for own in cuts]
 
 
 @torch.no_grad()
@@ -316,7 +368,7 @@ def learn(
             steps.append(statistics)
             if not all(map(math.isfinite, statistics.values())):
                 raise DivergenceError(
-                    f"the loss is not a number in cycle {cycle}; lower learning_rate or gradient_clip, or use float32"
+                    f"the loss is not a number in cycle {cycle + 1}; lower learning_rate or gradient_clip, or use float32"
                 )
             if statistics["kl_step"] > params.step_kl_limit:
                 optimiser.zero_grad(set_to_none=True)
@@ -384,13 +436,13 @@ def sampling_gap(samples: Sequence[Sample], seen: Experience) -> float:
 
 
 def standing(history: Sequence[Mapping[str, float]], params: Ppo) -> list[Alarm]:
-    """The alarms after the last cycle; the second score in deviations of the first cycle's answers."""
+    """The alarms after the last cycle, cycles counted from 1; the second score in deviations of the first's answers."""
     first = history[0]
     cycles = [{name: cycle[name] for name in SEEN if name in cycle} for cycle in history]
     if SECOND in first:
         scale = first[f"{SECOND}_deviation"] or 1.0
         cycles = [cycle | {SECOND: (cycle[SECOND] - first[SECOND]) / scale} for cycle in cycles]
-    return alarms(cycles, Limits(**params.alarms.model_dump()))
+    return [each._replace(since=each.since + 1) for each in alarms(cycles, Limits(**params.alarms.model_dump()))]
 
 
 def copied(policy: Policy) -> dict[str, Tensor]:

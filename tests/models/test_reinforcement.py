@@ -1,6 +1,5 @@
 """The loop of PPO learns, is honest about how far it went, and depends on nothing that it should not depend on."""
 
-import hashlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -67,12 +66,15 @@ def same(one, other):
 
 @pytest.mark.parametrize("family", ["llama", "t5"])
 def test_the_mean_reward_rises_clearly(model_folder, tokenizer, family):
-    knobs = {"cycles": 12, "batch": 48, "minibatch": 48, "micro_batch": 48, "sampling_batch": 48, "learning_rate": 3.0e-2,
-             "kl": PARAMS.kl.model_copy(update={"coefficient": 0.0, "control": "fixed"})}  # fmt: skip
-    _, told, _ = run(model_folder(family), tokenizer, **knobs)
+    def vowels(prompts, answers):
+        return [5 * sum(letter in "aeiou" for letter in text) / max(len(text), 1) for text in answers]
+
+    knobs = {"lora": None, "cycles": 10, "batch": 64, "minibatch": 16, "micro_batch": 16, "sampling_batch": 64,
+             "learning_rate": 3.0e-2, "kl": PARAMS.kl.model_copy(update={"coefficient": 0.0, "control": "fixed"})}  # fmt: skip
+    _, told, _ = run(model_folder(family), tokenizer, score=vowels, **knobs)
     scores = [numbers["score"] for _, numbers, _ in told]
-    assert sum(scores[-3:]) / 3 > scores[0] + 2 * told[0][1]["score_deviation"] / 48**0.5 + 0.3
-    assert told[-1][1]["kl_k1"] > 0.5 and told[-1][1]["entropy"] < told[0][1]["entropy"]
+    assert sum(scores[-3:]) / 3 > scores[0] + 1.0 and told[0][1]["score_deviation"] < 0.6
+    assert told[-1][1]["kl_k1"] > 1.0 and told[-1][1]["entropy"] < told[0][1]["entropy"]
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "t5", "bart"])
@@ -117,7 +119,7 @@ def test_gradients_do_not_depend_on_how_a_minibatch_is_divided(model_folder, tok
 def test_a_killed_run_ends_in_the_weights_and_reports_of_an_undisturbed_one(model_folder, tokenizer, tmp_path, family):
     whole = run(model_folder(family), tokenizer)
     checkpoints = Checkpoints(tmp_path, 2)
-    for killed_at in (1, 3, 4):  # before any checkpoint, after the first, after the second
+    for killed_at in (2, 4, 5):  # before any checkpoint, after the first, after the second
         run(model_folder(family), tokenizer, checkpoints=checkpoints, killed_at=killed_at)
     assert same(run(model_folder(family), tokenizer, checkpoints=checkpoints), whole)
 
@@ -127,36 +129,29 @@ def noisy(prompts, answers):
     return [score + 0.1 * float(torch.rand(())) for score in share_of_e(prompts, answers)]
 
 
-LOUD = {"alarms": PARAMS.alarms.model_copy(update={"window": 1, "entropy_share": 1.0}), "noisy": True}
+STATEFUL = {"score": noisy, "alarms": PARAMS.alarms.model_copy(update={"window": 1, "kl_budget": 1e-9}), "cycles": 4}
 
 
-@pytest.mark.parametrize("dropped", ["weights", "optimisers", "random", "kl_coefficient", "history", "rang", "healthy"])
-def test_every_piece_of_the_state_is_needed(model_folder, tokenizer, tmp_path, monkeypatch, dropped):
-    knobs = {"score": noisy, "alarms": PARAMS.alarms.model_copy(update={"window": 1, "kl_budget": 1e-9})}
-    checkpoints = Checkpoints(tmp_path, 2)
+@pytest.fixture(scope="module")
+def undisturbed(model_folder, tokenizer):
+    """A run whose scorer draws random numbers and whose alarm rings before its first checkpoint."""
+    whole = run(model_folder("t5"), tokenizer, **STATEFUL)
+    assert whole[2] is not None and not whole[1][0][2] and all(names for _, _, names in whole[1][1:])
+    return whole
 
-    def all_of(state):
-        weights, told, healthy = state
-        return [weights, healthy], told
 
-    def equal(one, other):
-        (first, told), (second, told_again) = all_of(one), all_of(other)
-        if told != told_again or (first[1] is None) != (second[1] is None):
-            return False
-        return all(
-            torch.equal(each[name], again[name])
-            for each, again in zip(first, second, strict=True) if each is not None
-            for name in each
-        )  # fmt: skip
-
-    torch.manual_seed(0)
-    whole = run(model_folder("t5"), tokenizer, **knobs)
-    run(model_folder("t5"), tokenizer, checkpoints=checkpoints, killed_at=3, **knobs)
+@pytest.mark.parametrize(
+    "dropped", ["nothing", "weights", "optimisers", "random", "kl_coefficient", "history", "healthy"]
+)
+def test_every_piece_of_the_state_is_needed(model_folder, tokenizer, undisturbed, tmp_path, monkeypatch, dropped):
+    run(model_folder("t5"), tokenizer, checkpoints=Checkpoints(tmp_path, 2), killed_at=4, **STATEFUL)
     assert [each.name for each in tmp_path.iterdir()] == ["step-00000002"]
     drop(monkeypatch, dropped)
-    torch.manual_seed(7)
-    resumed = run(model_folder("t5"), tokenizer, checkpoints=checkpoints, **knobs)
-    assert equal(whole, resumed) == (dropped == "nothing")
+    resumed = run(model_folder("t5"), tokenizer, checkpoints=Checkpoints(tmp_path, 0), **STATEFUL)
+    kept = undisturbed[2].keys() == (resumed[2] or {}).keys() and all(
+        torch.equal(weight, resumed[2][name]) for name, weight in undisturbed[2].items()
+    )
+    assert (same(resumed, undisturbed) and kept) == (dropped == "nothing")
 
 
 def drop(monkeypatch, piece):
@@ -169,8 +164,6 @@ def drop(monkeypatch, piece):
             monkeypatch.setattr(reinforcement, "read_json", lambda file: read(file) | {"kl_coefficient": 0.02})
         case "history":
             monkeypatch.setattr(reinforcement, "read_json", lambda file: read(file) | {"history": []})
-        case "rang":
-            monkeypatch.setattr(reinforcement, "read_json", lambda file: read(file) | {"rang": False})
         case "healthy":
             monkeypatch.setattr(reinforcement, "load_file", lambda file: {})
 
@@ -181,11 +174,11 @@ def test_an_alarm_keeps_the_policy_as_it_last_was_without_one_and_may_end_the_ru
     knobs = {"alarms": PARAMS.alarms.model_copy(update={"window": 1, "kl_budget": 1e-9})}
     loud = run(model_folder("llama"), tokenizer, **knobs)
     first = Policy(load_model(model_folder("llama")), PARAMS)
-    assert same(loud, loud) and [names for _, _, names in loud[1]][0] == [] and "kl" in loud[1][-1][2]
+    assert same(loud, loud) and loud[1][0][2] == [] and "kl" in loud[1][-1][2]
     rung = [number for number, _, names in loud[1] if names]
-    assert rung[0] == 1 and not same((loud[2], 0), (loud[0], 0))
+    assert rung[0] == 2 and not same((loud[2], 0), (loud[0], 0))
     stopped = run(model_folder("llama"), tokenizer, stop_on_alarm=True, **knobs)
-    assert [number for number, _, _ in stopped[1]] == [0, 1] and "policy_loss" not in stopped[1][1][1]
+    assert [number for number, _, _ in stopped[1]] == [1, 2] and "policy_loss" not in stopped[1][1][1]
     assert all(torch.equal(weight, stopped[2][name]) for name, weight in learning(first).items())
 
 
@@ -222,7 +215,7 @@ def test_epochs_end_where_the_policy_has_moved_far_enough(model_folder, tokenize
 
 
 def test_a_score_that_is_no_number_ends_the_run_with_the_cycle(model_folder, tokenizer):
-    with pytest.raises(DivergenceError, match=r"cycle 0"):
+    with pytest.raises(DivergenceError, match=r"cycle 1;"):
         run(model_folder("llama"), tokenizer, score=lambda _, answers: [float("nan")] * len(answers))
 
 

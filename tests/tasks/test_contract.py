@@ -12,6 +12,7 @@ from tasks.adapt import adapt
 from tasks.base import base
 from tasks.evaluate import evaluate
 from tasks.instruct import instruct
+from tasks.ppo import ppo
 from tasks.prepare import prepare
 from tasks.pretrain import pretrain
 from tasks.reward import reward
@@ -48,6 +49,8 @@ SMALL = {
         | {"whole": Full(kind="full", tasks=["rewrite"], start="instruct")},
     },
     "reward": {"epochs": 0.5, "resamples": 100},
+    "ppo": {"cycles": 2, "batch": 4, "minibatch": 4, "micro_batch": 2, "sampling_batch": 4, "max_new_tokens": 6,
+            "measured_prompts": 3, "resamples": 100, "samples": 2},
     "evaluate": {"rows_per_task": 2, "max_new_tokens": 4, "resamples": 100, "samples": 2, "forgetting_rows": 1},
 }  # fmt: skip
 
@@ -89,6 +92,7 @@ STAGES = {
     "adapt-sentiment": (adapt, ["start", "data"]),
     "adapt-whole": (adapt, ["start", "data"]),
     "reward": (reward, ["start", "data"]),
+    "ppo": (ppo, ["policy", "reward", "data", "world"]),
     "evaluate": (evaluate, ["base", "data", "instruct", "adapt", "ranks"]),
 }
 
@@ -155,6 +159,10 @@ def test_a_missing_folder_is_refused_in_one_line_and_nothing_is_left(call, tmp_p
         ("reward", "data", "rankings_train.jsonl"),
         ("reward", "data", "rankings_test.jsonl"),
         ("reward", "start", "model"),
+        ("ppo", "policy", "model"),
+        ("ppo", "reward", "model"),
+        ("ppo", "data", "rankings_train.jsonl"),
+        ("ppo", "data", "rankings_test.jsonl"),
         ("evaluate", "data", "test.jsonl"),
         ("evaluate", "instruct", "curves.csv"),
         ("evaluate", "instruct", "model"),
