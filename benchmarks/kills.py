@@ -33,6 +33,7 @@ from typing import Any
 
 import yaml
 
+from plumbline.rows import write_rows
 from plumbline.store import digest, write_json
 
 PROJECT = Path(__file__).parents[1]
@@ -55,23 +56,34 @@ ADAPTERS = {
 }
 
 # What a stage reads and is told; a stage stands here once per kind of model, or of adapter.
-STAGES: dict[str, dict[str, Any]] = {
-    f"instruct {kind}": {
-        "stage": "instruct",
-        "inputs": {"base": kind, "data": "rows"},
-        "options": {},  # of the command line, besides the folders
-        "knobs": KNOBS,
+STAGES: dict[str, dict[str, Any]] = (
+    {
+        f"instruct {kind}": {
+            "stage": "instruct",
+            "inputs": {"base": kind, "data": "rows"},
+            "options": {},  # of the command line, besides the folders
+            "knobs": KNOBS,
+        }
+        for kind in ("causal", "seq2seq")
     }
-    for kind in ("causal", "seq2seq")
-} | {
-    f"adapt {adapter}": {
-        "stage": "adapt",
-        "inputs": {"start": f"tuned-{kind}", "data": "rows"},
-        "options": {"adapter": adapter},
-        "knobs": KNOBS | {"adapters": {adapter: ADAPTERS[adapter] | {"tasks": ["t"], "start": "instruct"}}},
+    | {
+        f"adapt {adapter}": {
+            "stage": "adapt",
+            "inputs": {"start": f"tuned-{kind}", "data": "rows"},
+            "options": {"adapter": adapter},
+            "knobs": KNOBS | {"adapters": {adapter: ADAPTERS[adapter] | {"tasks": ["t"], "start": "instruct"}}},
+        }
+        for adapter, kind in (("lora", "causal"), ("prompt", "seq2seq"))
     }
-    for adapter, kind in (("lora", "causal"), ("prompt", "seq2seq"))
-}
+    | {
+        "reward seq2seq": {
+            "stage": "reward",
+            "inputs": {"start": "tuned-seq2seq", "data": "rows"},
+            "options": {},
+            "knobs": KNOBS | {"start": "instruct", "lora": None, "resamples": 100},
+        }
+    }
+)
 CONTROLLED = "instruct seq2seq"  # has dropout, so that random numbers matter
 PIECES = ("weights", "optimisers", "schedule", "random", "position", "statistics")
 WAYS = ("any moment", "during a save", "while it goes on")
@@ -138,7 +150,16 @@ def make_inputs(root: Path, record: Path) -> None:
             }
             for number in numbers
         ]  # fmt: skip
-        (root / "rows" / f"{split}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        write_rows(root / "rows" / f"{split}.jsonl", rows)
+    for split, numbers in (("train", range(80)), ("validation", range(80, 88)), ("test", range(88, 96))):
+        rankings = [
+            {
+                "id": str(number), "group": str(number), "prompt": f"order {number}", "ranks": [1, 2, 3], "rater": "",
+                "completions": [texts[number], texts[number][:20], texts[-1 - number]], "source_file": "", "source_line": 1,
+            }
+            for number in numbers
+        ]  # fmt: skip
+        write_rows(root / "rows" / f"rankings_{split}.jsonl", rankings)
 
 
 def forked(work: Callable[[], object], log: Path) -> int:
