@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from plumbline.errors import ArtifactError
-from plumbline.params import Full, Source, load_params
+from plumbline.params import Full, load_params
 from plumbline.store import digest
 from tasks.adapt import adapt
 from tasks.base import base
@@ -19,18 +19,6 @@ from tasks.reward import reward
 from tasks.world import world
 
 PARAMS = load_params(Path("params.yaml"))
-RANKED = Source(
-    path="world/replies.jsonl",
-    format="ranked",
-    task="reply",
-    columns={
-        "prompt": "message",
-        "completions": "replies",
-        "ranks": "rankings.0.ranks",
-        "rater": "rankings.0.rater",
-    },
-    limit=0,
-)
 SMALL = {
     "world": {
         name: 12
@@ -41,7 +29,7 @@ SMALL = {
     "pretrain": {"hidden": 32, "heads": 2, "feed_forward": 48, "layers": 3, "vocabulary": 700, "context": 128, "batch": 2,
                  "drill_tokens": 512,
                  "tokens": {"causal": 2048, "seq2seq": 2048, "masked": 2048}},
-    "prepare": {"max_tokens": 512, "test": 0.3, "validation": 0.1, "sources": [*PARAMS.prepare.sources, RANKED]},
+    "prepare": {"max_tokens": 512, "test": 0.3, "validation": 0.1},
     "instruct": {"epochs": 0.2},
     "adapt": {
         "epochs": 0.1,
@@ -73,6 +61,8 @@ def places(tmp_path_factory):
             small("prepare"), base=made["base"], world=made["world"], rows=made["rows"], out=root / "prepare"
         )
         made["instruct"] = instruct(small("instruct"), base=made["base"], data=made["data"], out=root / "instruct")
+        made["policy"] = made["instruct"]
+        made["reward"] = reward(small("reward"), start=made[start_of("reward")], data=made["data"], out=root / "reward")
         made["adapt"] = root / "adapt"
         for name in ("sentiment", "whole"):
             start = made[start_of(f"adapt-{name}")]
