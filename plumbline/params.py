@@ -299,12 +299,14 @@ class Ppo(Section):
     checkpoint_every: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
-    def sizes_fit_into_each_other(self) -> "Ppo":
+    def sizes_fit_and_nothing_is_dropped(self) -> "Ppo":
         for small, large in (("micro_batch", "minibatch"), ("minibatch", "batch")):
             if getattr(self, large) % getattr(self, small):
                 raise ValueError(
                     f"{large} ({getattr(self, large)}) must be a multiple of {small} ({getattr(self, small)})"
                 )
+        if self.lora and self.lora.dropout:
+            raise ValueError(f"lora.dropout ({self.lora.dropout}) must be 0: it would make the ratios of PPO random")
         if self.kl.horizon < self.batch:
             raise ValueError(f"kl.horizon ({self.kl.horizon}) must be at least batch ({self.batch})")
         return self

@@ -10,6 +10,8 @@ maths    plumbline/algorithms/ppo.py, plumbline/algorithms/alarms.py, plumbline/
 """
 
 import importlib
+import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,13 +48,16 @@ def ppo(params: Ppo, *, policy: Path, reward: Path, data: Path, world: Path, out
     test = test[: params.measured_prompts]
     gold = gold_score(world / "gold.jsonl", [*train, *test])
 
+    from plumbline.models.encode import count_tokens
     from plumbline.models.load import load_model, load_tokenizer
     from plumbline.models.policy import Policy
     from plumbline.models.reinforcement import SECOND, measure, put, reinforce
     from plumbline.models.state import learning
     from plumbline.report.ppo import page
 
-    tokenizer = load_tokenizer(beneath)
+    tokenizer, model = load_tokenizer(beneath), load_model(beneath)
+    longest = max(count_tokens(tokenizer, [row.prompt for row in [*train, *test]]))
+    refuse_overlong(longest, params.max_new_tokens, model.config, data)
     scorers = scorers_of(params, reward)
     second = scorer_in(Path(params.second_scorer), params) if params.second_scorer else gold
     watched = {name: score for name, score in (("gold", gold), (SECOND, second)) if score is not None}
@@ -67,7 +72,7 @@ def ppo(params: Ppo, *, policy: Path, reward: Path, data: Path, world: Path, out
     ):
         for name, path in (("policy", beneath), ("reward", reward / "model"), ("data", data), ("world", world)):
             run.input(name, path)
-        learner = Policy(load_model(beneath), params)
+        learner = Policy(model, params)
         before = measure(learner, tokenizer, asked, params)
 
         curve = TrainingCurve(run, params.cycles, CURVES, "cycles", SHOWN)
@@ -116,6 +121,17 @@ def ppo(params: Ppo, *, policy: Path, reward: Path, data: Path, world: Path, out
     return out
 
 
+def refuse_overlong(longest: int, answer: int, config: Any, data: Path) -> None:
+    """DataError when a prompt of `longest` tokens and an answer of `answer` are more than a decoder reads."""
+    context = getattr(config, "max_position_embeddings", None) or math.inf
+    needed = max(longest, answer) if config.is_encoder_decoder else longest + answer
+    if needed > context:
+        raise DataError(
+            f"{data}: prompt and answer may have {needed} tokens, and the model reads {context}; "
+            "lower ppo.max_new_tokens or prepare.max_tokens"
+        )
+
+
 def prompts_of(path: Path) -> list[Ranking]:
     """The rankings of a split, of which only the prompts are used here, each prompt once."""
     if not path.exists():
@@ -147,8 +163,6 @@ def gold_score(path: Path, rows: Sequence[Ranking]) -> "Score | None":
 
 def facts_in(path: Path) -> dict[str, Any]:
     """The facts of each message of the world by its id."""
-    import json
-
     return {row["id"]: row["facts"] for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
 
 

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from statistics import mean
+from statistics import fmean, pstdev
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -137,17 +137,17 @@ def reinforce(
         asked = [ids[row] for row in chosen]
         samples = sample_answers(policy, tokenizer, asked, params, "cycle", number)
         texts = texts_of(tokenizer, samples)
-        sampled = time.monotonic()
+        tokens = sum(len(each.ids) for each in samples)
+        numbers = {"sampled_tokens_per_second": tokens / (time.monotonic() - started)}
 
         # 2. Score them; what does not end properly pays for it.
         questions = [prompts[row] for row in chosen]
-        each_score = {name: tensor(policy, scorer.score(questions, texts)) for name, scorer in scorers.items()}
-        score = torch.stack([scorers[name].weight * own for name, own in each_score.items()]).sum(0)
+        scores = {name: scorer.score(questions, texts) for name, scorer in scorers.items()}
+        score = tensor(policy, summed(scorers, scores))
         ended = torch.tensor([each.ended for each in samples], device=score.device)
         shaped = ppo.shaped_score(
             score, ended, missing_end_penalty=params.missing_end_penalty, score_limit=params.score_limit
         )
-        scored = time.monotonic()
 
         # 3. Read them in the very batches that will be learned from, so that the first ratio is exactly 1.
         minibatches = divided(policy, asked, [each.ids for each in samples], params)
@@ -158,7 +158,7 @@ def reinforce(
         advantages, returns = ppo.advantages_and_returns(
             rewards, seen.values, seen.is_answer, discount=params.discount, trace=params.trace
         )
-        numbers = ppo.cycle_statistics(
+        numbers |= ppo.cycle_statistics(
             score, ended, seen.logp, seen.logp_reference, seen.entropies, seen.values, advantages, returns, seen.is_answer
         )  # fmt: skip
         numbers |= {
@@ -167,10 +167,10 @@ def reinforce(
             "kl_coefficient": kl_coefficient,
             "sampling_gap": sampling_gap(samples, seen),
         }
-        numbers |= {f"score.{name}": float(own.mean()) for name, own in each_score.items() if len(each_score) > 1}
-        for name, own in watched.items():
-            values = tensor(policy, own(questions, texts))
-            numbers |= {name: float(values.mean()), f"{name}_deviation": float(values.std(correction=0))}
+        numbers |= {f"score.{name}": fmean(own) for name, own in scores.items() if len(scores) > 1}
+        for name, watch in watched.items():
+            values = watch(questions, texts)
+            numbers |= {name: fmean(values), f"{name}_deviation": pstdev(values)}
 
         # 5. Is something wrong with these answers? If not, the policy that gave them is a healthy one.
         history.append(numbers)
@@ -180,27 +180,22 @@ def reinforce(
             healthy = copied(policy)
 
         # 6. Learn from them, unless that is to end here.
-        read = time.monotonic()
         if not (alarm and params.stop_on_alarm):
-            batch_moments = ppo.moments(advantages, seen.is_answer)
-            whitened = ppo.whitened(advantages, seen.is_answer, batch_moments)
-            learned = learn(policy, optimiser, minibatches, seen, whitened, returns, params, number)
+            started = time.monotonic()
+            whitened = ppo.whitened(advantages, seen.is_answer, ppo.moments(advantages, seen.is_answer))
+            numbers |= learn(policy, optimiser, minibatches, seen, whitened, returns, params, number)
+            learned = numbers["passes"] * sum(map(len, asked), tokens)
+            numbers["learned_tokens_per_second"] = learned / (time.monotonic() - started)
             if params.kl.control == "adaptive":
                 kl_coefficient = ppo.adapted_kl_coefficient(
-                    kl_coefficient, numbers["kl_k1"], target=params.kl.target, horizon=params.kl.horizon,
+                    kl_coefficient,
+                    numbers["kl_k1"],
+                    target=params.kl.target,
+                    horizon=params.kl.horizon,
                     answers=params.batch,
-                )  # fmt: skip
-            numbers |= learned
+                )
 
         # 7. Tell of it, and keep it.
-        tokens = sum(len(each.ids) for each in samples)
-        numbers |= {
-            "sampled_tokens_per_second": tokens / (sampled - started),
-            "learned_tokens_per_second": numbers.get("passes", 0.0)
-            * sum(map(len, asked), tokens)
-            / (time.monotonic() - read),
-            "seconds": time.monotonic() - started - (scored - sampled),
-        }
         report(Cycle(number + 1, numbers, alarm))
         if alarm and params.stop_on_alarm:
             break
@@ -228,8 +223,13 @@ def measure(
 
 def total(scorers: Mapping[str, Scorer], prompts: Sequence[str], answers: Sequence[str]) -> list[float]:
     """The weighted sum of the scorers' scores of each answer."""
-    found = [[scorer.weight * each for each in scorer.score(prompts, answers)] for scorer in scorers.values()]
-    return [sum(own) for own in zip(*found, strict=True)]
+    return summed(scorers, {name: scorer.score(prompts, answers) for name, scorer in scorers.items()})
+
+
+def summed(scorers: Mapping[str, Scorer], scores: Mapping[str, Sequence[float]]) -> list[float]:
+    """The weighted sum, answer by answer."""
+    weighted = [[scorers[name].weight * score for score in own] for name, own in scores.items()]
+    return [sum(own) for own in zip(*weighted, strict=True)]
 
 
 def texts_of(tokenizer: "PreTrainedTokenizerBase", samples: Sequence[Sample]) -> list[str]:
@@ -415,13 +415,13 @@ def summed_up(steps: Sequence[dict[str, float]], minibatches: int, *, stopped: b
     norms = [step["gradient_norm"] for step in steps if "gradient_norm" in step]
     return {
         "first_ratio": steps[0]["ratio_max"],
-        "ratio_mean": mean(step["ratio_mean"] for step in last),
+        "ratio_mean": fmean(step["ratio_mean"] for step in last),
         "ratio_max": max(step["ratio_max"] for step in steps),
-        "clip_fraction": mean(step["clip_fraction"] for step in steps),
-        "kl_step": mean(step["kl_step"] for step in last),
-        "policy_loss": mean(step["policy_loss"] for step in steps),
-        "value_loss": mean(step["value_loss"] for step in steps),
-        "gradient_norm": mean(norms) if norms else 0.0,
+        "clip_fraction": fmean(step["clip_fraction"] for step in steps),
+        "kl_step": fmean(step["kl_step"] for step in last),
+        "policy_loss": fmean(step["policy_loss"] for step in steps),
+        "value_loss": fmean(step["value_loss"] for step in steps),
+        "gradient_norm": fmean(norms) if norms else 0.0,
         "passes": len(steps) / minibatches,
         "stopped_early": float(stopped),
     }

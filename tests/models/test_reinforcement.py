@@ -20,15 +20,16 @@ DEFAULT = load_params(Path("params.yaml")).ppo
 PARAMS = Ppo.model_validate(
     DEFAULT.model_dump()
     | {
-        "lora": {"rank": 4, "alpha": 8, "dropout": 0.3, "targets": "attention"},
+        "lora": {"rank": 4, "alpha": 8, "dropout": 0.0, "targets": "attention"},
         "cycles": 5, "batch": 8, "minibatch": 4, "micro_batch": 2, "sampling_batch": 8, "max_new_tokens": 6,
         "learning_rate": 1.0e-2, "step_kl_limit": 1.0, "checkpoint_every": 2, "value_coefficient": 0.5,
         "entropy_coefficient": 0.01,
         "kl": {"coefficient": 0.02, "control": "adaptive", "target": 0.05, "horizon": 40},
     }
 )  # fmt: skip
+PARAMS = PARAMS.model_copy(update={"lora": PARAMS.lora.model_copy(update={"dropout": 0.3})})  # which must not matter
 TEXTS = [f"order {number} of the copper kettle arrives"[: 12 + number] for number in range(20)]
-TIMES = ("sampled_tokens_per_second", "learned_tokens_per_second", "seconds")
+TIMES = ("sampled_tokens_per_second", "learned_tokens_per_second")
 
 
 def share_of_e(prompts, answers):
