@@ -5,14 +5,14 @@ One HTML file that loads nothing; all text of models is escaped. Equal results g
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from plumbline.params import Ppo
 from plumbline.report.charts import Line, lines
 
 NAMES = {
     "gold": "gold score, 0 to 1",
-    "score": "score of the scorer, deviations of the reference answers' scores",
+    "score": "score that the policy is rewarded by",
     "second_score": "second score",
     "length": "length, tokens",
     "ended": "share that ended properly",
@@ -29,13 +29,6 @@ CHARTS = (
     ("explained_variance", "Share of the returns' variance that the values foresaw"),
     ("clip_fraction", "Share of tokens whose ratio was clipped"),
 )
-
-
-class Verdict(NamedTuple):
-    """A paired difference in words: `kind` is better, worse or unclear."""
-
-    kind: str
-    text: str
 
 
 def page(
@@ -57,7 +50,6 @@ def page(
         it=numbers,
         title=title(numbers["measured"]),
         rows={name: rows[name] for name in NAMES if name in rows},
-        verdict=verdict(headline(numbers["measured"])),
         charts=[(label, curve_chart(curves, name, label)) for name, label in CHARTS if name in curves[0]],
         samples=answers[: params.samples],
         settings=params.model_dump(),
@@ -74,18 +66,15 @@ def title(measured: Mapping[str, Any]) -> str:
     """The result in one sentence."""
     judged = headline(measured)
     what = "The gold score of held-out answers" if "gold" in measured else "The score of held-out answers"
-    moved = {"better": "rose", "worse": "fell", "unclear": "did not clearly change"}[verdict(judged).kind]
-    return f"{what} {moved}: from {number(judged['before']['value'])} to {number(judged['after']['value'])}"
+    return f"{what} {moved(judged)}: from {number(judged['before']['value'])} to {number(judged['after']['value'])}"
 
 
-def verdict(measured: Mapping[str, Any]) -> Verdict:
+def moved(measured: Mapping[str, Any]) -> str:
     """Whether the interval of the difference leaves out zero, and on which side."""
     low, high = measured["difference"]["low"], measured["difference"]["high"]
     if low is not None and low > 0:
-        return Verdict("better", "clearly better")
-    if high is not None and high < 0:
-        return Verdict("worse", "clearly worse")
-    return Verdict("unclear", "no clear difference")
+        return "rose"
+    return "fell" if high is not None and high < 0 else "did not clearly change"
 
 
 def number(value: float | None) -> str:
