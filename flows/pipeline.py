@@ -42,7 +42,7 @@ from plumbline.tracking import store_address
 PHASES = {
     "data": ["world", "pretrain", "base", "prepare"],
     "tuning": ["instruct", "adapt"],
-    "rlhf": ["reward"],
+    "rlhf": ["reward", "ppo"],
     "evaluation": ["evaluate"],
 }
 UNCHANGED: Any = {}  # no knob filled in

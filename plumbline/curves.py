@@ -11,18 +11,23 @@ COLUMNS = ("step", "loss", "learning_rate", "validation_loss")
 
 
 class TrainingCurve:
-    """The points of one training of `steps` steps. Its `report` is what a training loop calls."""
+    """The points of one training of `steps` steps. Its `report` is what a training loop calls.
 
-    def __init__(self, run: Run, steps: int, columns: Sequence[str] = COLUMNS) -> None:
-        self._run, self._columns = run, columns
-        self._bar = Progress(steps, "steps")
+    The file has these `columns`, the terminal the values that are `shown`, or all.
+    """
+
+    def __init__(
+        self, run: Run, steps: int, columns: Sequence[str] = COLUMNS, unit: str = "steps", shown: Sequence[str] = ()
+    ) -> None:
+        self._run, self._columns, self._shown = run, columns, shown
+        self._bar = Progress(steps, unit)
         self._points: dict[int, dict[str, float]] = {}
 
     def report(self, step: int, values: dict[str, float]) -> None:
         """Tell of the values after `step` steps; several reports of one step make one row."""
         self._points.setdefault(step, {}).update(values)
         self._run.step(step, **values)
-        self._bar.show(step, **values)
+        self._bar.show(step, **{name: value for name, value in values.items() if name in (self._shown or values)})
 
     def points(self) -> list[dict[str, float]]:
         """The values of every step that has some, in order."""

@@ -12,6 +12,7 @@ from plumbline.errors import ParamsError
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Architecture = Literal["causal", "seq2seq", "masked"]
 
 
@@ -246,6 +247,79 @@ class Reward(Training):
     shown_pairs: Count
 
 
+class KlControl(Section):
+    """The price of drift from the reference: fixed, or led toward a target."""
+
+    coefficient: NotNegative
+    control: Literal["fixed", "adaptive"]
+    target: Positive
+    horizon: Count
+
+
+class Alarms(Section):
+    """From where on something is an alarm; the fields of `plumbline.algorithms.alarms.Limits`."""
+
+    window: Count
+    kl_budget: Positive
+    kl_noise: Positive
+    length_factor: Annotated[float, Field(gt=1.0, allow_inf_nan=False)]
+    repetition_rise: Share
+    entropy_share: Share
+    distinct_share: Share
+    ended_fall: Share
+    second_fall: Positive
+
+
+class Ppo(Section):
+    seed: int
+    lora: LoraSize | None
+    values: Literal["shared", "separate"]
+    rewards: dict[str, float] = Field(min_length=1)
+    second_scorer: str
+    cycles: Count
+    batch: Count
+    minibatch: Count
+    micro_batch: Count
+    sampling_batch: Count
+    epochs: Count
+    learning_rate: Positive
+    value_learning_rate: Positive
+    warmup: Share
+    gradient_clip: Positive
+    max_new_tokens: Count
+    temperature: Positive
+    kl: KlControl
+    discount: Share
+    trace: Share
+    clip_range: Positive
+    value_clip_range: Positive
+    value_coefficient: NotNegative
+    entropy_coefficient: NotNegative
+    missing_end_penalty: NotNegative
+    score_limit: Positive
+    step_kl_limit: Positive
+    precision: Literal["float32", "bfloat16"]
+    alarms: Alarms
+    stop_on_alarm: bool
+    measured_prompts: Count
+    resamples: Annotated[int, Field(ge=100)]
+    samples: Count
+    checkpoint_every: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def sizes_fit_and_nothing_is_dropped(self) -> "Ppo":
+        for small, large in (("micro_batch", "minibatch"), ("minibatch", "batch")):
+            if getattr(self, large) % getattr(self, small):
+                raise ValueError(
+                    f"{large} ({getattr(self, large)}) must be a multiple of {small} ({getattr(self, small)})"
+                )
+        if self.lora and self.lora.dropout:
+            raise ValueError(f"lora.dropout ({self.lora.dropout}) must be 0: it would make the ratios of PPO random")
+        if self.kl.horizon < self.batch:
+            raise ValueError(f"kl.horizon ({self.kl.horizon}) must be at least batch ({self.batch})")
+        return self
+
+
 class Evaluate(Section):
     seed: int
     rows_per_task: Count
@@ -267,6 +341,7 @@ class Params(Section):
     instruct: Instruct
     adapt: Adapt
     reward: Reward
+    ppo: Ppo
     evaluate: Evaluate
 
 

@@ -6,30 +6,19 @@ from pathlib import Path
 import pytest
 
 from plumbline.errors import ArtifactError
-from plumbline.params import Full, Source, load_params
+from plumbline.params import Full, load_params
 from plumbline.store import digest
 from tasks.adapt import adapt
 from tasks.base import base
 from tasks.evaluate import evaluate
 from tasks.instruct import instruct
+from tasks.ppo import ppo
 from tasks.prepare import prepare
 from tasks.pretrain import pretrain
 from tasks.reward import reward
 from tasks.world import world
 
 PARAMS = load_params(Path("params.yaml"))
-RANKED = Source(
-    path="world/replies.jsonl",
-    format="ranked",
-    task="reply",
-    columns={
-        "prompt": "message",
-        "completions": "replies",
-        "ranks": "rankings.0.ranks",
-        "rater": "rankings.0.rater",
-    },
-    limit=0,
-)
 SMALL = {
     "world": {
         name: 12
@@ -40,7 +29,7 @@ SMALL = {
     "pretrain": {"hidden": 32, "heads": 2, "feed_forward": 48, "layers": 3, "vocabulary": 700, "context": 128, "batch": 2,
                  "drill_tokens": 512,
                  "tokens": {"causal": 2048, "seq2seq": 2048, "masked": 2048}},
-    "prepare": {"max_tokens": 512, "test": 0.3, "validation": 0.1, "sources": [*PARAMS.prepare.sources, RANKED]},
+    "prepare": {"max_tokens": 512, "test": 0.3, "validation": 0.1},
     "instruct": {"epochs": 0.2},
     "adapt": {
         "epochs": 0.1,
@@ -48,6 +37,8 @@ SMALL = {
         | {"whole": Full(kind="full", tasks=["rewrite"], start="instruct")},
     },
     "reward": {"epochs": 0.5, "resamples": 100},
+    "ppo": {"cycles": 2, "batch": 4, "minibatch": 4, "micro_batch": 2, "sampling_batch": 4, "max_new_tokens": 6,
+            "measured_prompts": 3, "resamples": 100, "samples": 2},
     "evaluate": {"rows_per_task": 2, "max_new_tokens": 4, "resamples": 100, "samples": 2, "forgetting_rows": 1},
 }  # fmt: skip
 
@@ -70,6 +61,8 @@ def places(tmp_path_factory):
             small("prepare"), base=made["base"], world=made["world"], rows=made["rows"], out=root / "prepare"
         )
         made["instruct"] = instruct(small("instruct"), base=made["base"], data=made["data"], out=root / "instruct")
+        made["policy"] = made["instruct"]
+        made["reward"] = reward(small("reward"), start=made[start_of("reward")], data=made["data"], out=root / "reward")
         made["adapt"] = root / "adapt"
         for name in ("sentiment", "whole"):
             start = made[start_of(f"adapt-{name}")]
@@ -89,6 +82,7 @@ STAGES = {
     "adapt-sentiment": (adapt, ["start", "data"]),
     "adapt-whole": (adapt, ["start", "data"]),
     "reward": (reward, ["start", "data"]),
+    "ppo": (ppo, ["policy", "reward", "data", "world"]),
     "evaluate": (evaluate, ["base", "data", "instruct", "adapt", "ranks"]),
 }
 
@@ -155,6 +149,10 @@ def test_a_missing_folder_is_refused_in_one_line_and_nothing_is_left(call, tmp_p
         ("reward", "data", "rankings_train.jsonl"),
         ("reward", "data", "rankings_test.jsonl"),
         ("reward", "start", "model"),
+        ("ppo", "policy", "model"),
+        ("ppo", "reward", "model"),
+        ("ppo", "data", "rankings_train.jsonl"),
+        ("ppo", "data", "rankings_test.jsonl"),
         ("evaluate", "data", "test.jsonl"),
         ("evaluate", "instruct", "curves.csv"),
         ("evaluate", "instruct", "model"),
