@@ -78,7 +78,7 @@ STAGES: dict[str, dict[str, Any]] = (
     | {
         "reward seq2seq": {
             "stage": "reward",
-            "inputs": {"start": "tuned-seq2seq", "data": "rows"},
+            "inputs": {"start": "tuned-seq2seq", "data": "rows", "world": "world"},
             "options": {},
             "knobs": KNOBS | {"start": "instruct", "lora": None, "resamples": 100},
         }
@@ -142,6 +142,7 @@ def make_inputs(root: Path, record: Path) -> None:
         (root / f"tuned-{name}").mkdir()
         (root / f"tuned-{name}/model").symlink_to(root / name)
     (root / "rows").mkdir()
+    (root / "world").mkdir()
     for split, numbers in (("train", range(80)), ("validation", range(80, 88))):
         rows = [
             {
@@ -154,7 +155,8 @@ def make_inputs(root: Path, record: Path) -> None:
     for split, numbers in (("train", range(80)), ("validation", range(80, 88)), ("test", range(88, 96))):
         rankings = [
             {
-                "id": str(number), "group": str(number), "prompt": f"order {number}", "ranks": [1, 2, 3], "rater": "",
+                "id": str(number), "group": str(number), "prompt": f"order {number}", "ranks": [1, 2, 3], "raters": [""],
+                "pairs": [{"better": better, "worse": worse, "votes": 1.0} for better, worse in ((0, 1), (0, 2), (1, 2))],
                 "completions": [texts[number], texts[number][:20], texts[-1 - number]], "source_file": "", "source_line": 1,
             }
             for number in numbers

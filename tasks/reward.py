@@ -1,12 +1,14 @@
 """Stage `reward`: learn to score answers from people's rankings.
 
 reads    start  the model whose layers read the answers: artifacts/instruct or artifacts/base
-         data   rankings_train.jsonl, rankings_validation.jsonl, rankings_test.jsonl; gold_test.jsonl, where there is one
+         data   rankings_train.jsonl, rankings_validation.jsonl, rankings_test.jsonl
+         world  gold.jsonl, where there is one: the scores that the world's own replies deserve, for measuring only
 writes   out   model/ (the scorer with its scale), curves.csv, calibration.csv, scores.jsonl, metrics.json, report.html
 maths    plumbline/algorithms/preference.py, plumbline/models/ranking.py, plumbline/metrics/pairs.py
 """
 
 import csv
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ from plumbline.checkpoints import resumable
 from plumbline.curves import TrainingCurve
 from plumbline.errors import ArtifactError, DataError
 from plumbline.params import Reward
-from plumbline.rows import Ranking, Row, read_rows, write_rows
+from plumbline.rows import Ranking, read_rows, write_rows
 from plumbline.stage import run_stage
 from plumbline.store import need, unfinished
 from plumbline.tracking import track
@@ -28,16 +30,10 @@ SPLITS = ("train", "validation", "test")
 CURVES = ("step", "loss", "accuracy", "learning_rate", "validation_loss", "validation_accuracy")
 
 
-class Gold(Row):
-    """The scores that the completions of the ranking `id` deserve, in its order; for measuring only."""
-
-    id: str
-    gold: list[float]
-
-
-def reward(params: Reward, *, start: Path, data: Path, out: Path) -> Path:
+def reward(params: Reward, *, start: Path, data: Path, world: Path, out: Path) -> Path:
     """Train a scorer that puts the better answer above the worse one, and measure it on held-out rankings."""
     need(data, stage="prepare")
+    need(world, stage="world")
     need(start, "base.json" if params.start == "base" else "model", stage=params.start)
     beneath = start if params.start == "base" else start / "model"
     rankings = {split: rankings_of(data / f"rankings_{split}.jsonl") for split in SPLITS}
@@ -50,14 +46,15 @@ def reward(params: Reward, *, start: Path, data: Path, out: Path) -> Path:
 
     rows = {split: by_prompt(each) for split, each in rankings.items()}
     test = rows["test"]
-    gold = gold_of(data / "gold_test.jsonl", test)
+    gold = gold_of(world / "gold.jsonl", test)
     with (
-        resumable("reward", params, params.checkpoint_every, start=beneath, data=data) as checkpoints,
+        resumable("reward", params, params.checkpoint_every, start=beneath, data=data, world=world) as checkpoints,
         track("reward", params, checkpoints) as run,
         unfinished(out) as folder,
     ):
         run.input("start", beneath)
         run.input("data", data)
+        run.input("world", world)
         scorer = new_scorer(beneath, params.lora, params.seed)
         curve = TrainingCurve(run, step_count(params, len(rows["train"])), CURVES)
         train_scorer(scorer, rows["train"], rows["validation"], params, curve.report, checkpoints)
@@ -113,14 +110,11 @@ def rankings_of(path: Path) -> list[Ranking]:
 
 
 def gold_of(path: Path, rows: "Sequence[Ranked]") -> "Table | None":
-    """The gold scores of the completions of `rows`; None without such a file. DataError when a ranking is not in it."""
+    """The gold scores of the completions of `rows`; None where some of them are not the world's."""
     if not path.exists():
         return None
-    known = {each.id: each.gold for each in read_rows(path, Gold)}
-    for row in rows:
-        if len(known.get(row.id, ())) != len(row.completions):
-            raise DataError(f"{path}: no gold scores of the {len(row.completions)} completions of {row.id}")
-    return [known[row.id] for row in rows]
+    known = {row["id"]: row["gold"] for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
+    return [known[row.id] for row in rows] if all(row.id in known for row in rows) else None
 
 
 def wrong_pairs(rows: "Sequence[Ranked]", scores: "Table", gold: "Table | None", count: int) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from plumbline.models import ranking
 from plumbline.models.ranking import by_prompt, encoded, learning_rate, losses, train_scorer
 from plumbline.models.scorer import new_scorer, raw_scores
 from plumbline.params import LoraSize, Reward
-from plumbline.rows import Ranking
+from plumbline.rows import Preference, Ranking
 
 PARAMS = Reward(
     seed=1, start="base", lora=None, epochs=1.5, batch=8, micro_batch=4, learning_rate=3.0e-3, warmup=0.1,
@@ -27,7 +27,7 @@ def ranked(number, raters=1):
     texts = [f"arrives on {number % 28 + 1} May", f"arrives {number}", "May on May, Lotte"]
     return [
         Ranking(id=f"{number}-{rater}", group=str(number), prompt=f"order {number}", completions=texts, ranks=[2, 3, 1],
-                rater=str(rater), source_file="f", source_line=1)
+                pairs=[Preference(better=2, worse=0, votes=1.0)], raters=[str(rater)], source_file="f", source_line=1)
         for rater in range(raters)
     ]  # fmt: skip
 

@@ -12,7 +12,7 @@ from plumbline.errors import ArtifactError, DataError
 from plumbline.models.scorer import load_scorer, scores
 from plumbline.models.tokenizer import train_tokenizer
 from plumbline.params import LoraSize, load_params
-from plumbline.rows import Ranking, write_rows
+from plumbline.rows import Preference, Ranking, write_rows
 from plumbline.store import read_json
 from tasks.reward import reward
 
@@ -37,9 +37,10 @@ def start(tmp_path_factory):
     return folder
 
 
-def ranked(number, rater, ranks=(1, 2, 3)):
+def ranked(number, ranks=(1, 2, 3)):
     return Ranking(
-        id=f"{number}-{rater}", group=f"g{number}", prompt=f"order {number}", rater=rater, ranks=list(ranks),
+        id=str(number), group=f"g{number}", prompt=f"order {number}", ranks=list(ranks), raters=["a", "b"],
+        pairs=[Preference(better=0, worse=1, votes=2.0)],
         completions=[f"arrives on {number % 28 + 1} May", f"order {number}", "on May May"], source_file="f", source_line=1,
     )  # fmt: skip
 
@@ -51,24 +52,28 @@ def data(tmp_path, monkeypatch):
     folder = tmp_path / "prepare"
     folder.mkdir()
     for split, numbers in (("train", range(16)), ("validation", range(20, 24)), ("test", range(30, 42))):
-        write_rows(folder / f"rankings_{split}.jsonl", [ranked(n, rater) for n in numbers for rater in ("a", "b")])
-    write_rows(
-        folder / "gold_test.jsonl",
-        [{"id": f"{n}-{r}", "gold": [1.0, 0.5, 0.1 * (n % 3)]} for n in range(30, 42) for r in "ab"],
-    )
+        write_rows(folder / f"rankings_{split}.jsonl", [ranked(n) for n in numbers])
+    return folder
+
+
+@pytest.fixture
+def world(tmp_path):
+    folder = tmp_path / "world"
+    folder.mkdir()
+    write_rows(folder / "gold.jsonl", [{"id": str(n), "gold": [1.0, 0.5, 0.1 * (n % 3)]} for n in range(30, 42)])
     return folder
 
 
 @pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
-def test_the_folder_holds_a_scorer_that_gives_the_scores_that_were_measured(start, data, tmp_path, lora):
-    out = reward(PARAMS.model_copy(update={"lora": lora}), start=start, data=data, out=tmp_path / "out")
+def test_the_folder_holds_a_scorer_that_gives_the_scores_that_were_measured(start, data, world, tmp_path, lora):
+    out = reward(PARAMS.model_copy(update={"lora": lora}), start=start, data=data, world=world, out=tmp_path / "out")
     numbers = read_json(out / "metrics.json")
     assert numbers["prompts"] == {"train": 16, "validation": 4, "test": 12}
-    assert numbers["rankings"] == {"train": 32, "validation": 8, "test": 24}
-    assert numbers["pairs"] == 72 and numbers["accuracy"]["gold"]["value"] == 1
+    assert numbers["rankings"] == {"train": 16, "validation": 4, "test": 12}
+    assert numbers["pairs"] == 36 and numbers["accuracy"]["gold"]["value"] == 1
     assert numbers["accuracy"]["longer"]["value"] + numbers["accuracy"]["shorter"]["value"] == pytest.approx(1)
     rows = [json.loads(line) for line in (out / "scores.jsonl").read_text().splitlines()]
-    prompts = {f"{number}-a": f"order {number}" for number in range(30, 42)}
+    prompts = {str(number): f"order {number}" for number in range(30, 42)}
     found = scores(
         load_scorer(out / "model"), [prompts[row["id"]] for row in rows], [row["completion"] for row in rows], 4
     )
@@ -80,9 +85,9 @@ def test_the_folder_holds_a_scorer_that_gives_the_scores_that_were_measured(star
     assert (numbers["parameters"]["trained"] < 0.2 * numbers["parameters"]["all"]) == (lora is not None)
 
 
-def test_without_gold_scores_the_correlation_with_them_is_left_out(start, data, tmp_path):
-    (data / "gold_test.jsonl").unlink()
-    numbers = read_json(reward(PARAMS, start=start, data=data, out=tmp_path / "out") / "metrics.json")
+def test_without_gold_scores_of_all_rankings_the_correlation_with_them_is_left_out(start, data, world, tmp_path):
+    (world / "gold.jsonl").unlink()
+    numbers = read_json(reward(PARAMS, start=start, data=data, world=world, out=tmp_path / "out") / "metrics.json")
     assert set(numbers["correlation"]) == {"length"} and "gold" not in numbers["accuracy"]
 
 
@@ -90,17 +95,18 @@ def test_without_gold_scores_the_correlation_with_them_is_left_out(start, data, 
     ("split", "rows", "error", "says"),
     [
         ("validation", [], DataError, "rankings_validation.jsonl: no rows; raise its share"),
-        ("train", [ranked(1, "a", (1, 1, 1))], DataError, "rankings_train.jsonl: all completions are tied"),
+        ("train", [ranked(1, (1, 1, 1))], DataError, "rankings_train.jsonl: all completions are tied"),
         ("test", None, ArtifactError, "rankings_test.jsonl: no such file; give prepare.sources one of format ranked"),
-        ("test", [ranked(99, "a")], DataError, "gold_test.jsonl: no gold scores of the 3 completions of 99-a"),
     ],
 )
-def test_rankings_that_teach_or_show_nothing_are_refused_in_one_line(start, data, tmp_path, split, rows, error, says):
+def test_rankings_that_teach_or_show_nothing_are_refused_in_one_line(
+    start, data, world, tmp_path, split, rows, error, says
+):
     file = data / f"rankings_{split}.jsonl"
     file.unlink()
     if rows is not None:
         write_rows(file, rows)
     with pytest.raises(error) as caught:
-        reward(PARAMS, start=start, data=data, out=tmp_path / "out")
+        reward(PARAMS, start=start, data=data, world=world, out=tmp_path / "out")
     assert says in str(caught.value) and len(str(caught.value).splitlines()) == 1
     assert not (tmp_path / "out").exists()
