@@ -83,6 +83,17 @@ def tuning(recipe: Recipe = NONE, knobs: form(*PHASES["tuning"]) = UNCHANGED) ->
 
 
 @flow(task_runner=RUNNER)
+def rlhf(recipe: Recipe = NONE, knobs: form(*PHASES["rlhf"]) = UNCHANGED) -> State[None] | None:  # type: ignore[valid-type]
+    """Learn to score answers from people's rankings, and then to answer so that the score rises; what is before it first.
+
+    Args:
+        recipe: a file of recipes/, whose knobs are taken before those below
+        knobs: what to change for this run; whatever is left empty stays as it is in params.yaml
+    """
+    return bring_up_to_date(recipe, knobs, "rlhf")
+
+
+@flow(task_runner=RUNNER)
 def evaluation(recipe: Recipe = NONE, knobs: form(*PHASES["evaluation"]) = UNCHANGED) -> State[None] | None:  # type: ignore[valid-type]
     """Score every model on held-out rows and write the report; data and models first where they are stale.
 
@@ -93,7 +104,7 @@ def evaluation(recipe: Recipe = NONE, knobs: form(*PHASES["evaluation"]) = UNCHA
     return bring_up_to_date(recipe, knobs, "evaluation")
 
 
-FLOWS = {each.name: each for each in (pipeline, data, tuning, evaluation)}
+FLOWS = {each.name: each for each in (pipeline, data, tuning, rlhf, evaluation)}
 
 
 def bring_up_to_date(recipe: str, knobs: Any, phase: str | None = None) -> State[None] | None:
