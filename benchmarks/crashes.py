@@ -3,7 +3,7 @@
     python -m benchmarks.crashes              # 20 kills, a quarter of an hour
     python -m benchmarks.crashes --kills 3
 
-The project is the real graph with toy stages of a second each (tests/flows/toy.py). After each kill `make up` starts what
+The project is three stages of the real graph, as toy stages of three seconds each (tests/flows/toy.py). After each kill `make up` starts what
 is gone, and the run is taken up again as with the Retry of the UI. Counted: runs that ended well, stages that had finished
 and were run again, locks that needed a hand. Writes benchmarks/results/crashes__<machine>__<date>__<commit>.json.
 """
@@ -40,7 +40,7 @@ class Server:
             "PLUMBLINE_PREFECT_PORT": "4311",
             "PLUMBLINE_MLFLOW_PORT": "5311",
             "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "false",  # for the requests below, which are no browser's
-            "TOY_PAUSE": "1",
+            "TOY_PAUSE": "3",
             "TOY_LOG": str(log),
         }
 
@@ -55,8 +55,15 @@ class Server:
     def ask(self, path: str, content: Any = None) -> Any:
         data = None if content is None else json.dumps(content).encode()
         request = urllib.request.Request(f"http://127.0.0.1:4311/api{path}", data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    return json.load(answer)
+            except OSError:  # busy with bringing its database up to date, say
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
 
     def start(self, name: str, knobs: dict[str, Any]) -> str:
         deployment = self.ask("/deployments/name/pipeline/pipeline")["id"]
@@ -130,6 +137,7 @@ def main() -> None:
     rng = random.Random(chosen.seed)
     with tempfile.TemporaryDirectory() as folder:
         root, log = toy.make(Path(folder) / "project"), Path(folder) / "log"
+        toy.shorten(root, ["world", "prepare", "instruct"])
         toy.dvc(root, "repro")
         toy.commit(root)
         server = Server(root, log)
@@ -138,7 +146,7 @@ def main() -> None:
             rounds = []
             for number in range(chosen.kills):
                 victim = rng.choice(["prefect", "serve", "flow"])
-                rounds.append(one_round(server, number, victim, rng.uniform(2, 25), log))
+                rounds.append(one_round(server, number, victim, rng.uniform(2, 20), log))
                 print(json.dumps(rounds[-1]), flush=True)
         finally:
             server.up("down")
