@@ -160,8 +160,9 @@ def described(evaluation: Evaluation, model: str) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """A part in percent, in two digits."""
-    return f"{100 * part / whole:.2g} %"
+    """A part in percent, in two digits below 100."""
+    percent = 100 * part / whole
+    return f"{percent:.2g} %" if percent < 99.5 else f"{percent:.0f} %"
 
 
 def against(evaluation: Evaluation, model: str) -> str:

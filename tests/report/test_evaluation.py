@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from plumbline.metrics.table import METRICS
-from plumbline.report.evaluation import Evaluation, Sample, change, headline_metric, page, signed, title
+from plumbline.report.evaluation import Evaluation, Sample, change, headline_metric, page, share, signed, title
 from plumbline.rows import Example
 
 NOTHING = {"value": None, "low": None, "high": None}
@@ -213,3 +213,10 @@ def test_labels_are_judged_by_exact_match_and_texts_by_rouge():
 
 def test_equal_results_give_equal_pages():
     assert page(evaluation()) == page(evaluation())
+
+
+@pytest.mark.parametrize(
+    ("part", "said"), [(24, "2.4 %"), (99.6, "10 %"), (994, "99 %"), (1000, "100 %"), (1999, "200 %"), (0, "0 %")]
+)
+def test_a_share_is_said_in_plain_digits(part, said):
+    assert share(part, 1000) == said
