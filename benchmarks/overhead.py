@@ -1,7 +1,7 @@
 """What the orchestration adds to a whole default run, against calling the stages in one warm Python process.
 
-    python -m benchmarks.overhead              # twice the whole default run, one after the other
-    python -m benchmarks.overhead --repeats 3
+    python -m benchmarks.overhead                        # twice the whole default run, one after the other
+    python -m benchmarks.overhead --short --repeats 3    # all stages, hardly any training: what is added stays the same
 
 Each time in a fresh clone with an empty DVC cache: `python -m flows.pipeline`, from the shell to its end, with Prefect's
 server, DVC, a process per stage and MLflow; and then the same stages called as functions, in order, by one process that
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ranks import commit, machine
+from flows.experiment import changed_params, parse_overrides
 from plumbline.store import read_json, write_json
 
 IN_ONE_PROCESS = """
@@ -55,8 +56,20 @@ json.dump({"seconds": round(time.monotonic() - started, 1), "stages": seconds}, 
 """
 
 
-def clone(folder: Path) -> Path:
+# Next to no training and few answers; folders, models and rows are of the sizes that they have in a default run.
+SHORT = (
+    "instruct.epochs=0.02", "adapt.epochs=0.02", "adapt.adapters.summarise.epochs=0.02",
+    "adapt.adapters.rewrite.epochs=0.02", "reward.epochs=0.02", "ppo.cycles=1", "ppo.measured_prompts=4",
+    "evaluate.rows_per_task=4", "evaluate.forgetting_rows=2", "evaluate.max_new_tokens=16",
+)  # fmt: skip
+
+
+def clone(folder: Path, short: bool) -> Path:
     subprocess.run(["git", "clone", "--quiet", ".", str(folder)], check=True)
+    if short:
+        (folder / "params.yaml").write_text(
+            changed_params(folder, None, parse_overrides(list(SHORT))), encoding="utf-8"
+        )
     return folder
 
 
@@ -82,6 +95,7 @@ def in_one_process(folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--short", action="store_true", help="hardly any training")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     chosen = parser.parse_args()
@@ -90,17 +104,30 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             runs.append(
                 {
-                    "orchestrated": orchestrated(clone(Path(folder) / "orchestrated")),
-                    "in one process": in_one_process(clone(Path(folder) / "direct")),
+                    "orchestrated": orchestrated(clone(Path(folder) / "orchestrated", chosen.short)),
+                    "in one process": in_one_process(clone(Path(folder) / "direct", chosen.short)),
                 }
             )
-    added = [run["orchestrated"]["seconds"] / run["in one process"]["seconds"] - 1 for run in runs]
-    result = {"date": date.today().isoformat(), "added": round(statistics.median(added), 4), "runs": runs}
+    added = [run["orchestrated"]["seconds"] - run["in one process"]["seconds"] for run in runs]
+    result = {
+        "date": date.today().isoformat(),
+        "short": chosen.short,
+        "seconds added": round(statistics.median(added), 1),
+        "runs": runs,
+    }
     chosen.out.mkdir(parents=True, exist_ok=True)
     write_json(chosen.out / f"overhead__{machine()}__{date.today().isoformat()}__{commit()}.json", result)
-    print(f"orchestration adds {statistics.median(added):.1%}")
-    for run in runs:
-        print({name: each["seconds"] for name, each in run.items()}, run["in one process"]["stages"])
+    for run, seconds in zip(runs, added, strict=True):
+        print(
+            {name: each["seconds"] for name, each in run.items()},
+            f"added {seconds:.1f} s",
+            run["in one process"]["stages"],
+        )
+    whole = statistics.median(run["in one process"]["seconds"] for run in runs)
+    print(
+        f"orchestration adds {statistics.median(added):.1f} s"
+        + ("" if chosen.short else f", {statistics.median(added) / whole:.1%}")
+    )
 
 
 if __name__ == "__main__":
