@@ -27,6 +27,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,9 @@ STAGES: dict[str, dict[str, Any]] = (
 CONTROLLED = "instruct seq2seq"  # has dropout, so that random numbers matter
 PIECES = ("weights", "optimisers", "schedule", "random", "position", "statistics")
 WAYS = ("any moment", "during a save", "while it goes on")
-CLOCK = ("tokens_per_second", "seconds", "peak_memory_bytes", "peak_cuda_bytes")  # metrics that are never alike
+# Metrics that are never alike: what the clock says, and how busy the machine was.
+CLOCK = ("tokens_per_second", "seconds", "peak_memory_bytes", "peak_cuda_bytes")
+MACHINE = "system/"
 
 
 def forget(piece: str) -> None:
@@ -238,7 +241,8 @@ class Bench:
             sys.exit(f"MLflow has no run:\n{(folder / 'log').read_text(errors='replace')}")
         with sqlite3.connect(self.record) as record:
             rows = record.execute(
-                "SELECT key, step, timestamp, value FROM metrics WHERE run_uuid = ?", [run]
+                f"SELECT key, step, timestamp, value FROM metrics WHERE run_uuid = ? AND key NOT LIKE '{MACHINE}%'",
+                [run],
             ).fetchall()
             (name,) = record.execute("SELECT status FROM runs WHERE run_uuid = ?", [run]).fetchone()
         told = Counter((key, step) for key, step, _, _ in rows if key not in CLOCK and key != "validation_loss")
@@ -264,8 +268,7 @@ class Bench:
             if done:
                 wait(process, folder / "log")
                 break
-            os.killpg(process, signal.SIGKILL)
-            os.waitpid(process, 0)
+            end(process)
             kills.append(
                 {
                     "way": way,
@@ -314,10 +317,17 @@ class Bench:
         folder = self.folder(CONTROLLED)
         process = self.start(CONTROLLED, folder)
         watch(process, lambda: len(checkpoints(folder)) == 2)
-        os.killpg(process, signal.SIGKILL)
-        os.waitpid(process, 0)
+        end(process)
         wait(self.start(CONTROLLED, folder, None if piece == "nothing" else piece), folder / "log")
         return {"without": piece, "same_bytes": digest(folder / "out") == usual["digest"]}
+
+
+def end(process: int) -> None:
+    """SIGKILL to a process and its group, which a process of a moment ago may not lead yet."""
+    with suppress(ProcessLookupError):
+        os.killpg(process, signal.SIGKILL)
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
 
 
 def checkpoints(folder: Path) -> list[str]:

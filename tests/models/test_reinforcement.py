@@ -172,14 +172,16 @@ def drop(monkeypatch, piece):
 def test_an_alarm_keeps_the_policy_as_it_last_was_without_one_and_may_end_the_run(model_folder, tokenizer):
     quiet = run(model_folder("llama"), tokenizer)
     assert quiet[2] is None and len(quiet[1]) == 5
-    knobs = {"alarms": PARAMS.alarms.model_copy(update={"window": 1, "kl_budget": 1e-9})}
+    loose = PARAMS.alarms.model_copy(update={"window": 1, "kl_budget": 1e-9})
+    knobs = {"alarms": loose, "seed": 3}  # whose answers of the second cycle show the drift; it is an estimate
     loud = run(model_folder("llama"), tokenizer, **knobs)
-    first = Policy(load_model(model_folder("llama")), PARAMS)
-    assert same(loud, loud) and loud[1][0][2] == [] and "kl" in loud[1][-1][2]
+    first = Policy(load_model(model_folder("llama")), PARAMS.model_copy(update={"seed": 3}))
+    assert loud[1][0][2] == [] and any("kl" in names for _, _, names in loud[1])
     rung = [number for number, _, names in loud[1] if names]
     assert rung[0] == 2 and not same((loud[2], 0), (loud[0], 0))
     stopped = run(model_folder("llama"), tokenizer, stop_on_alarm=True, **knobs)
-    assert [number for number, _, _ in stopped[1]] == [1, 2] and "policy_loss" not in stopped[1][1][1]
+    assert [number for number, _, _ in stopped[1]] == [1, 2]
+    assert "policy_loss" in stopped[1][-2][1] and "policy_loss" not in stopped[1][-1][1]
     assert all(torch.equal(weight, stopped[2][name]) for name, weight in learning(first).items())
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.experiment import changed_params
+from flows.experiment import changed_params, parse_overrides
 from plumbline.params import load_params
 from tasks.adapt import adapt
 from tasks.base import base
@@ -47,7 +47,7 @@ def project(tmp_path, monkeypatch):
 
 def run(project: Path, recipe: str, overrides: list[str], limit: int) -> dict[str, dict]:
     """The metrics of the stages."""
-    knobs = yaml.safe_load(changed_params(project, recipe, overrides))
+    knobs = yaml.safe_load(changed_params(project, recipe, parse_overrides(overrides)))
     for source in knobs["prepare"]["sources"]:
         source["limit"] = limit
     (project / "params.yaml").write_text(yaml.safe_dump(knobs))

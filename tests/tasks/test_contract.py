@@ -62,7 +62,9 @@ def places(tmp_path_factory):
         )
         made["instruct"] = instruct(small("instruct"), base=made["base"], data=made["data"], out=root / "instruct")
         made["policy"] = made["instruct"]
-        made["reward"] = reward(small("reward"), start=made[start_of("reward")], data=made["data"], out=root / "reward")
+        made["reward"] = reward(
+            small("reward"), start=made[start_of("reward")], data=made["data"], world=made["world"], out=root / "reward"
+        )
         made["adapt"] = root / "adapt"
         for name in ("sentiment", "whole"):
             start = made[start_of(f"adapt-{name}")]
@@ -81,7 +83,7 @@ STAGES = {
     "adapt-summarise": (adapt, ["start", "data"]),
     "adapt-sentiment": (adapt, ["start", "data"]),
     "adapt-whole": (adapt, ["start", "data"]),
-    "reward": (reward, ["start", "data"]),
+    "reward": (reward, ["start", "data", "world"]),
     "ppo": (ppo, ["policy", "reward", "data", "world"]),
     "evaluate": (evaluate, ["base", "data", "instruct", "adapt", "ranks"]),
 }
