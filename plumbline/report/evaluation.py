@@ -7,11 +7,11 @@ results give equal bytes.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log2
-from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 from plumbline.report.charts import Bar, Line, bars, lines
+from plumbline.report.document import document
 from plumbline.report.words import nearest, word_differences
 from plumbline.rows import Example
 
@@ -78,34 +78,26 @@ class Change(NamedTuple):
 
 def page(evaluation: Evaluation) -> str:
     """The whole report as one HTML document."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(
-        FEW_GROUPS=FEW_GROUPS,
-        NAMES=NAMES,
-        number=number,
-        span=span,
-        sentence=sentence,
-        signed=signed,
-        signed_span=signed_span,
-        change=change,
-        chart=chart,
-        share=share,
-        rank_chart=rank_chart,
-        described=described,
-        against=against,
-        nearest=nearest,
-        word_differences=word_differences,
-    )
-    template = environment.get_template("evaluation.html.j2")
-    return template.render(
+    helpers = {
+        "FEW_GROUPS": FEW_GROUPS,
+        "NAMES": NAMES,
+        "number": number,
+        "span": span,
+        "sentence": sentence,
+        "signed": signed,
+        "signed_span": signed_span,
+        "change": change,
+        "chart": chart,
+        "share": share,
+        "rank_chart": rank_chart,
+        "described": described,
+        "against": against,
+        "nearest": nearest,
+        "word_differences": word_differences,
+    }
+    return document(
+        "evaluation.html.j2",
+        helpers,
         it=evaluation,
         title=title(evaluation),
         styles={name: f"series-{index % 5}" for index, name in enumerate([*evaluation.models, *evaluation.adapters])},

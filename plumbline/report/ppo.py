@@ -4,11 +4,11 @@ One HTML file that loads nothing; all text of models is escaped. Equal results g
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from plumbline.params import Ppo
 from plumbline.report.charts import Line, lines
+from plumbline.report.document import document
 
 NAMES = {
     "gold": "gold score, 0 to 1",
@@ -35,18 +35,10 @@ def page(
     numbers: dict[str, Any], answers: Sequence[dict[str, Any]], curves: Sequence[Mapping[str, float]], params: Ppo
 ) -> str:
     """The whole report as one HTML document."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(NAMES=NAMES, number=number, signed=signed, span=span)
     rows = {name: each for name, each in numbers["measured"].items() if name in NAMES}
-    return environment.get_template("ppo.html.j2").render(
+    return document(
+        "ppo.html.j2",
+        {"NAMES": NAMES, "number": number, "signed": signed, "span": span},
         it=numbers,
         title=title(numbers["measured"]),
         rows={name: rows[name] for name in NAMES if name in rows},

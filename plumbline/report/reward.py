@@ -4,11 +4,11 @@ One HTML file that loads nothing; all text of people and models is escaped. Equa
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from plumbline.params import Reward
 from plumbline.report.charts import Bar, Line, bars, lines
+from plumbline.report.document import document
 
 NAMES = {
     "scorer": "scorer",
@@ -27,17 +27,9 @@ def page(
     numbers: dict[str, Any], wrong: Sequence[dict[str, Any]], curves: Sequence[dict[str, float]], params: Reward
 ) -> str:
     """The whole report as one HTML document."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(percent=percent, span=span, signed=signed, NAMES=NAMES)
-    return environment.get_template("reward.html.j2").render(
+    return document(
+        "reward.html.j2",
+        {"NAMES": NAMES, "percent": percent, "signed": signed, "span": span},
         it=numbers,
         title=title(numbers),
         verdict=verdict(numbers),
