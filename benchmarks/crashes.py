@@ -17,14 +17,12 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from benchmarks.ranks import commit, machine
-from plumbline.store import write_json
+from benchmarks.record import RESULTS, record
 from tests.flows import toy
 
 TERMINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
@@ -132,7 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--out", type=Path, default=RESULTS)
     chosen = parser.parse_args()
     rng = random.Random(chosen.seed)
     with tempfile.TemporaryDirectory() as folder:
@@ -151,14 +149,12 @@ def main() -> None:
         finally:
             server.up("down")
     result = {
-        "date": date.today().isoformat(),
         "kills": sum(each["killed"] for each in rounds),
         "ended well": sum(each["states"][-1] == "COMPLETED" and each["experiment"] for each in rounds),
         "finished stages run again": sum(len(each["finished stages run again"]) for each in rounds),
         "rounds": rounds,
     }
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    write_json(chosen.out / f"crashes__{machine()}__{date.today().isoformat()}__{commit()}.json", result)
+    record(chosen.out, "crashes", result)
     print({name: value for name, value in result.items() if name != "rounds"})
 
 

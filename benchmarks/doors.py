@@ -14,12 +14,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ranks import commit, machine
-from plumbline.store import write_json
+from benchmarks.record import RESULTS, record
 from tests.flows import toy
 
 UP_TO_DATE = "Data and pipelines are up to date."
@@ -79,15 +77,11 @@ def rounds(count: int) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--out", type=Path, default=RESULTS)
     chosen = parser.parse_args()
     outcomes = rounds(chosen.rounds)
     good = sum(map(is_good, outcomes))
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    write_json(
-        chosen.out / f"doors__{machine()}__{date.today().isoformat()}__{commit()}.json",
-        {"date": date.today().isoformat(), "rounds": len(outcomes), "good": good, "outcomes": outcomes},
-    )
+    record(chosen.out, "doors", {"rounds": len(outcomes), "good": good, "outcomes": outcomes})
     print(f"{good} of {len(outcomes)} rounds good")
     sys.exit(good != len(outcomes))
 

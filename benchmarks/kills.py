@@ -15,12 +15,10 @@ import argparse
 import importlib
 import json
 import os
-import platform
 import random
 import runpy
 import signal
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,14 +26,14 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from benchmarks.record import RESULTS, commit, machine, record
 from plumbline.rows import write_rows
-from plumbline.store import digest, write_json
+from plumbline.store import digest
 
 PROJECT = Path(__file__).parents[1]
 IMPORTS = (
@@ -402,26 +400,15 @@ def main() -> int:
     parser.add_argument("--most", type=int, default=4, help="kills of one run")
     parser.add_argument("--seed", type=int, default=1, help="of the moments")
     parser.add_argument("--no-controls", dest="controls", action="store_false")
-    parser.add_argument("--results", type=Path, default=PROJECT / "benchmarks/results")
+    parser.add_argument("--results", type=Path, default=RESULTS)
     chosen = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     for name in IMPORTS:
         importlib.import_module(name)
     started = time.monotonic()
     found = measure(chosen.kills, chosen.controls, chosen.most, chosen.seed, lambda line: print(line, flush=True))
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=False
-    ).stdout.strip()
-    machine = f"{platform.machine()}-{os.cpu_count()}cores"
-    about = {
-        "machine": machine,
-        "date": f"{date.today()}",
-        "commit": commit,
-        "seconds": round(time.monotonic() - started),
-    }
-    chosen.results.mkdir(parents=True, exist_ok=True)
-    file = chosen.results / f"kills__{machine}__{date.today()}__{commit or 'none'}.json"
-    write_json(file, {**about, **found})
+    about = {"machine": machine(), "commit": commit(), "seconds": round(time.monotonic() - started)}
+    file = record(chosen.results, "kills", {**about, **found})
     summary = found["summary"]
     for name, number in summary.items():
         print(f"{name.replace('_', ' '):40} {number}")

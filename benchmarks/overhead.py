@@ -16,13 +16,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ranks import commit, machine
+from benchmarks.record import RESULTS, record
 from flows.experiment import changed_params, parse_overrides
-from plumbline.store import read_json, write_json
+from plumbline.store import read_json
 
 IN_ONE_PROCESS = """
 import importlib, json, shlex, sys, time
@@ -97,7 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="hardly any training")
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--out", type=Path, default=RESULTS)
     chosen = parser.parse_args()
     runs = []
     for _ in range(chosen.repeats):
@@ -110,13 +109,11 @@ def main() -> None:
             )
     added = [run["orchestrated"]["seconds"] - run["in one process"]["seconds"] for run in runs]
     result = {
-        "date": date.today().isoformat(),
         "short": chosen.short,
         "seconds added": round(statistics.median(added), 1),
         "runs": runs,
     }
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    write_json(chosen.out / f"overhead__{machine()}__{date.today().isoformat()}__{commit()}.json", result)
+    record(chosen.out, "overhead", result)
     for run, seconds in zip(runs, added, strict=True):
         print(
             {name: each["seconds"] for name, each in run.items()},

@@ -9,15 +9,12 @@ docs/ranks/ranks__<machine>__<date>__<commit>.json and docs/ranks/ranks.svg; `ev
 """
 
 import argparse
-import platform
-import re
-import subprocess
 import time
-from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmarks.record import record
 from plumbline.metrics.table import contributions, intervals, score_rows
 from plumbline.models.adapters import Choice, attach, save, trainable
 from plumbline.models.encode import answer_losses
@@ -26,7 +23,6 @@ from plumbline.models.load import load_model, load_tokenizer, weight_digests, we
 from plumbline.models.tuning import tune
 from plumbline.params import Lora, load_params
 from plumbline.rows import of_tasks
-from plumbline.store import write_json
 from tasks.adapt import weight_bytes
 from tasks.evaluate import held_out
 
@@ -92,7 +88,6 @@ def main() -> None:
         "adapter": chosen.adapter,
         "tasks": settings.tasks,
         "rows": len(held),
-        "date": date.today().isoformat(),
         "base": {
             "targets": "bare base",
             "rank": None,
@@ -104,8 +99,7 @@ def main() -> None:
         "full": {"targets": "all weights", "rank": None, **measured(None)},
         "points": points,
     }
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    write_json(chosen.out / f"ranks__{machine()}__{date.today().isoformat()}__{commit()}.json", result)
+    record(chosen.out, "ranks", result)
     plot(result, chosen.out / "ranks.svg")
 
 
@@ -138,19 +132,6 @@ def plot(result: dict[str, Any], path: Path) -> None:
     axes[0].legend(fontsize="small")
     figure.suptitle(f"LoRA on {', '.join(result['tasks'])}, 95 % intervals", fontsize="medium")
     figure.savefig(path, metadata={"Date": None})
-
-
-def machine() -> str:
-    """What ran it, as part of a file's name."""
-    import torch
-
-    name = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()}-cpu"
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-
-
-def commit() -> str:
-    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    return done.stdout.strip() or "none"
 
 
 if __name__ == "__main__":
