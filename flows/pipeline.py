@@ -112,11 +112,11 @@ def bring_up_to_date(recipe: str, knobs: Any, phase: str | None = None) -> State
     context = FlowRunContext.get()
     assert context is not None and context.flow_run is not None
     run, root = context.flow_run, Path.cwd()
-    chosen = None if recipe == NONE else recipe
+    chosen, filled = None if recipe == NONE else recipe, changes(knobs)
     try:
         fetch(root)
-        if chosen or changes(knobs):
-            params = changed_params(root, chosen, changes(knobs))
+        if chosen or filled:
+            params = changed_params(root, chosen, filled)
             experiment = Experiment(root, run.name)
             if run.run_count <= 1:  # a run that is taken up again may save what it has saved before
                 experiment.refuse_if_there_is_one()

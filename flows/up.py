@@ -76,14 +76,9 @@ def up() -> None:
     with (FOLDER / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a second `make up` waits for the first, and finds all running
         for part in parts():
-            process = running(part.name)
-            if process is None:
-                process = start(part)
-                wait_for(part, process)
-                print(f"  {part.name:<8} started")
-            else:
-                wait_for(part, process)
-                print(f"  {part.name:<8} was running")
+            found = running(part.name)
+            wait_for(part, found or start(part))
+            print(f"  {part.name:<8} {'was running' if found else 'started'}")
 
 
 def start(part: Part) -> psutil.Process:

@@ -123,6 +123,17 @@ def of_tasks(path: Path, tasks: Sequence[str], knob: str) -> list[Example]:
     return kept
 
 
+def gold_of(path: Path, ids: Sequence[str], column: str) -> list[Any] | None:
+    """A column of the world's gold.jsonl for the rows of these ids, in their order; for measuring only.
+
+    None without such a file, or where some of the rows are not the world's.
+    """
+    if not path.exists():
+        return None
+    known = {row["id"]: row[column] for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
+    return [known[each] for each in ids] if all(each in known for each in ids) else None
+
+
 def write_rows(path: Path, rows: Iterable[Row | dict[str, Any]]) -> int:
     """Write one JSON object a line, in UTF-8, and return how many. Equal rows give equal bytes everywhere."""
     count = 0

@@ -10,7 +10,6 @@ maths    plumbline/algorithms/ppo.py, plumbline/algorithms/alarms.py, plumbline/
 """
 
 import importlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from plumbline.checkpoints import resumable
 from plumbline.curves import TrainingCurve
 from plumbline.errors import ArtifactError, DataError, ParamsError
 from plumbline.params import Ppo
-from plumbline.rows import Ranking, read_rows, write_rows
+from plumbline.rows import Ranking, gold_of, read_rows, write_rows
 from plumbline.stage import run_stage
 from plumbline.store import need, unfinished
 from plumbline.tracking import track
@@ -148,12 +147,10 @@ def prompts_of(path: Path) -> list[Ranking]:
 
 def gold_score(path: Path, rows: Sequence[Ranking]) -> "Score | None":
     """The world's own score of answers to the rows' prompts, by the facts of each; None where some have no facts."""
-    if not path.exists():
+    known = gold_of(path, [row.id for row in rows], "facts")
+    if known is None:
         return None
-    known = facts_in(path)
-    if not all(row.id in known for row in rows):
-        return None
-    facts = {row.prompt: known[row.id] for row in rows}
+    facts = {row.prompt: each for row, each in zip(rows, known, strict=True)}
 
     from plumbline.world.grading import grade
     from plumbline.world.replies import score
@@ -161,11 +158,6 @@ def gold_score(path: Path, rows: Sequence[Ranking]) -> "Score | None":
     return lambda prompts, answers: [
         score(grade(answer, facts[prompt])) for prompt, answer in zip(prompts, answers, strict=True)
     ]
-
-
-def facts_in(path: Path) -> dict[str, Any]:
-    """The facts of each message of the world by its id."""
-    return {row["id"]: row["facts"] for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
 
 
 def scorers_of(params: Ppo, reward: Path) -> "dict[str, Scorer]":

@@ -8,7 +8,6 @@ maths    plumbline/algorithms/preference.py, plumbline/models/ranking.py, plumbl
 """
 
 import csv
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from plumbline.checkpoints import resumable
 from plumbline.curves import TrainingCurve
 from plumbline.errors import ArtifactError, DataError
 from plumbline.params import Reward
-from plumbline.rows import Ranking, read_rows, write_rows
+from plumbline.rows import Ranking, gold_of, read_rows, write_rows
 from plumbline.stage import run_stage
 from plumbline.store import need, unfinished
 from plumbline.tracking import track
@@ -46,7 +45,7 @@ def reward(params: Reward, *, start: Path, data: Path, world: Path, out: Path) -
 
     rows = {split: by_prompt(each) for split, each in rankings.items()}
     test = rows["test"]
-    gold = gold_of(world / "gold.jsonl", test)
+    gold = gold_of(world / "gold.jsonl", [row.id for row in test], "gold")
     with (
         resumable("reward", params, params.checkpoint_every, start=beneath, data=data, world=world) as checkpoints,
         track("reward", params, checkpoints) as run,
@@ -107,14 +106,6 @@ def rankings_of(path: Path) -> list[Ranking]:
         what = "all completions are tied" if rows else "no rows"
         raise DataError(f"{path}: {what}; raise its share of the splits in params.yaml, or add rankings")
     return rows
-
-
-def gold_of(path: Path, rows: "Sequence[Ranked]") -> "Table | None":
-    """The gold scores of the completions of `rows`; None where some of them are not the world's."""
-    if not path.exists():
-        return None
-    known = {row["id"]: row["gold"] for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
-    return [known[row.id] for row in rows] if all(row.id in known for row in rows) else None
 
 
 def wrong_pairs(rows: "Sequence[Ranked]", scores: "Table", gold: "Table | None", count: int) -> list[dict[str, Any]]:

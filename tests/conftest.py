@@ -13,6 +13,16 @@ def own_record(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="module")
+def record(tmp_path_factory):
+    """A store for the tests of one file, made once: making it takes a second."""
+    from mlflow import MlflowClient
+
+    address = f"sqlite:///{tmp_path_factory.mktemp('record')}/mlflow.db"
+    MlflowClient(address).search_experiments()
+    return address
+
+
 class NoStore:
     """Takes everything and keeps nothing: creating MLflow's database takes longer than all of these tests."""
 

@@ -26,14 +26,6 @@ class Knobs(BaseModel):
     seed: int = 3
 
 
-@pytest.fixture(scope="module")
-def record(tmp_path_factory):
-    """A store for these tests, made once: making it takes a second."""
-    address = f"sqlite:///{tmp_path_factory.mktemp('record')}/mlflow.db"
-    MlflowClient(address).search_experiments()
-    return address
-
-
 @pytest.fixture
 def client(record, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from mlflow import MlflowClient
 from pydantic import BaseModel
 
 from plumbline import registry as module
@@ -21,14 +20,6 @@ GOOD, WORSE, BETTER = ([base + 0.01 * (n % 5) for n in range(12)] for base in (0
 
 class Knobs(BaseModel):
     seed: int = 3
-
-
-@pytest.fixture(scope="module")
-def record(tmp_path_factory):
-    """A store of its own for these tests, made once: making it takes a second."""
-    address = f"sqlite:///{tmp_path_factory.mktemp('record')}/mlflow.db"
-    MlflowClient(address).search_experiments()
-    return address
 
 
 @pytest.fixture

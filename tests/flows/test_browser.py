@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.flows import toy
+from tests.servers import free_ports
 
 CHROMIUM = shutil.which("chromium")
 SCREENSHOTS = toy.PROJECT / ".screenshots"
@@ -21,12 +22,6 @@ RAN = ["instruct", "reward", "ppo", "evaluate"]
 CACHED = ["world", "pretrain@causal", "pretrain@seq2seq", "base", "prepare"]
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed")]
-
-
-def free_port() -> int:
-    with socket.socket() as attempt:
-        attempt.bind(("127.0.0.1", 0))
-        return attempt.getsockname()[1]
 
 
 def up(root: Path, ports: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -39,7 +34,7 @@ def up(root: Path, ports: dict[str, str], *arguments: str) -> subprocess.Complet
 def served(finished, tmp_path_factory):
     """A finished toy project with its two UIs up, and their ports."""
     root = shutil.copytree(finished[0], tmp_path_factory.mktemp("served") / "project", symlinks=True)
-    ports = {"PLUMBLINE_PREFECT_PORT": str(free_port()), "PLUMBLINE_MLFLOW_PORT": str(free_port())}
+    ports = dict(zip(("PLUMBLINE_PREFECT_PORT", "PLUMBLINE_MLFLOW_PORT"), free_ports(2), strict=True))
     first = up(root, ports)
     try:
         assert first.returncode == 0, first.stdout + first.stderr
