@@ -185,7 +185,13 @@ class Training(Section):
         return self
 
 
-class Instruct(Training):
+class Tuning(Training):
+    """The knobs of learning from answers."""
+
+    length_power: Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Instruct(Tuning):
     tasks: list[str]
 
 
@@ -222,7 +228,7 @@ class Full(Adapter):
 AdapterName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
-class Adapt(Training):
+class Adapt(Tuning):
     adapters: dict[AdapterName, Annotated[Lora | Prompt | Full, Field(discriminator="kind")]] = Field(min_length=1)
 
     @model_validator(mode="after")

@@ -22,7 +22,7 @@ from plumbline.errors import DivergenceError
 from plumbline.models.collate import collate
 from plumbline.models.encode import IGNORED, Chosen, answer_losses, encode, mean_loss
 from plumbline.models.state import load_optimisers, load_random, load_weights, save_state
-from plumbline.params import Training
+from plumbline.params import Training, Tuning
 from plumbline.rows import Example
 from plumbline.store import read_json, write_json
 
@@ -40,7 +40,7 @@ def tune(
     tokenizer: PreTrainedTokenizerBase,
     train: Sequence[Example],
     validation: Sequence[Example],
-    params: Training,
+    params: Tuning,
     report: Report,
     checkpoints: Checkpoints | None = None,
     adapters: Chosen | None = None,
@@ -49,7 +49,8 @@ def tune(
 
     `report(step, values)` gets loss (nats per answer token, mean over the steps since the last report),
     learning_rate, tokens_per_second (of prompts and answers) and, now and then, validation_loss.
-    The loss is a mean over the answer tokens of the whole batch, so `micro_batch` does not change the result.
+    The loss is a mean over the answers of the whole batch, each with the weight that `length_power` gives its length,
+    so `micro_batch` does not change the result.
     With `checkpoints`, a run that was killed goes on from the newest, after reporting again what came before it;
     weights and reports end as those of an undisturbed run, to the byte.
     Raises DivergenceError at the first loss that is not a finite number.
@@ -74,6 +75,7 @@ def tune(
         "curves": curves,
         "order": Order([len(row["input_ids"]) for row in rows], params.batch, steps, params.seed),
         "checkpoints": checkpoints,
+        "length_power": params.length_power,
         "model": model,
         "train_dataset": dataset,
         "processing_class": tokenizer,
@@ -162,10 +164,17 @@ class Resumable:
     state: Any
 
     def __init__(
-        self, *, curves: "Curves", order: Order, checkpoints: Checkpoints | None, args: Any, **named: Any
+        self,
+        *,
+        curves: "Curves",
+        order: Order,
+        checkpoints: Checkpoints | None,
+        length_power: float,
+        args: Any,
+        **named: Any,
     ) -> None:
         super().__init__(args=args, **named)  # type: ignore[call-arg]
-        self.curves, self.order, self.checkpoints = curves, order, checkpoints
+        self.curves, self.order, self.checkpoints, self.length_power = curves, order, checkpoints, length_power
         self.per_step = args.per_device_train_batch_size * args.gradient_accumulation_steps
         self.resumed: Path | None = None
 
@@ -201,12 +210,15 @@ class Resumable:
         """Too early: beginning to read rows draws a random number. See get_batch_samples."""
 
     def get_batch_samples(self, *given: Any, **named: Any) -> Any:
-        """The rows of a step; only when the first are read do the random numbers go on where they were."""
-        rows = super().get_batch_samples(*given, **named)  # type: ignore[misc]
+        """The rows of a step, and what their answers weigh together.
+
+        Only when the first are read do the random numbers go on where they were.
+        """
+        parts, _ = super().get_batch_samples(*given, **named)  # type: ignore[misc]
         if self.resumed:
             load_random(self.resumed)
             self.resumed = None
-        return rows
+        return parts, sum(answer_weights(part["labels"], self.length_power).sum() for part in parts)
 
 
 def causal_trainer(arguments: dict[str, Any], common: dict[str, Any]) -> Any:
@@ -218,32 +230,38 @@ def causal_trainer(arguments: dict[str, Any], common: dict[str, Any]) -> Any:
 
         TRL leaves prompt and padding out of the head only where Triton is, and measures entropy at every step. No
         token sees the padding, which stands after it; with a mask, attention computes what lies after a token too.
+        TRL's own loss takes all tokens alike.
         """
 
         def compute_loss(
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
-            if model.device.type != "cpu" or return_outputs:
+            on_cpu = model.device.type == "cpu"
+            if return_outputs or (self.length_power == 1 and not on_cpu):
                 return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
             labels = inputs["labels"][:, 1:]
-            hidden = model.base_model(input_ids=inputs["input_ids"], use_cache=False).last_hidden_state
             kept = labels != IGNORED
-            logits = model.get_output_embeddings()(hidden[:, :-1][kept])
-            return cross_entropy(logits, labels[kept], num_items_in_batch)
+            if on_cpu:
+                hidden = model.base_model(input_ids=inputs["input_ids"], use_cache=False).last_hidden_state
+                logits = model.get_output_embeddings()(hidden[:, :-1][kept])
+            else:
+                mask = inputs["attention_mask"]
+                logits = model(input_ids=inputs["input_ids"], attention_mask=mask).logits[:, :-1][kept]
+            return cross_entropy(logits, labels, self.length_power, num_items_in_batch)
 
     config = SFTConfig(**arguments, max_length=None, dataset_kwargs={"skip_prepare_dataset": True})
     return AnswerTrainer(args=config, **common)
 
 
 class Seq2SeqAnswerTrainer(Resumable, Seq2SeqTrainer):  # type: ignore[misc]
-    """Seq2SeqTrainer whose loss is a mean over the answer tokens of the whole batch.
+    """Seq2SeqTrainer whose loss is a mean over the answers of the whole batch.
 
     T5 and BART themselves average every micro-batch, so that the result would depend on how a batch is divided.
     """
 
     def __init__(self, **named: Any) -> None:
         super().__init__(**named)
-        self.model_accepts_loss_kwargs = True  # so that the trainer counts the whole batch's answer tokens
+        self.model_accepts_loss_kwargs = True  # so that the trainer divides by the whole batch, and by nothing else
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -256,18 +274,29 @@ class Seq2SeqAnswerTrainer(Resumable, Seq2SeqTrainer):  # type: ignore[misc]
             decoder_input_ids=shifted,
             use_cache=False,
         )
-        kept = labels != IGNORED
-        loss = cross_entropy(outputs.logits[kept], labels[kept], num_items_in_batch)
+        loss = cross_entropy(outputs.logits[labels != IGNORED], labels, self.length_power, num_items_in_batch)
         return (loss, outputs) if return_outputs else loss
 
 
-def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, tokens: Any) -> torch.Tensor:
-    """Mean cross entropy in nats of logits (learned tokens, vocabulary) against labels (learned tokens).
+def answer_weights(labels: torch.Tensor, length_power: float) -> torch.Tensor:
+    """What each answer token of labels (rows, tokens) weighs: those of an answer of n tokens n ** length_power together.
 
-    `tokens` is the number of learned tokens of the whole batch, of which this may be a part; None for just this.
+    At 1 a token is a token; at 0 an answer is an answer, however long. Between them, labels of a word or two are heard
+    beside long texts. Chen et al. (2024), arXiv 2412.05271, section 3.3, where 1/2 is best.
     """
-    total = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
-    return total / (len(labels) if tokens is None else tokens)
+    kept = labels != IGNORED
+    lengths = kept.sum(1, keepdim=True).clamp(min=1)
+    return (lengths ** (length_power - 1.0)).expand_as(labels)[kept]
+
+
+def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, length_power: float, weight: Any) -> torch.Tensor:
+    """Weighted mean of the cross entropy, in nats, of logits (answer tokens, vocabulary) against labels (rows, tokens).
+
+    `weight` is that of the whole batch, of which this may be a part; None for just this.
+    """
+    each = answer_weights(labels, length_power)
+    losses = torch.nn.functional.cross_entropy(logits.float(), labels[labels != IGNORED], reduction="none")
+    return (each * losses).sum() / (each.sum() if weight is None else weight)
 
 
 def finite(loss: torch.Tensor, step: int) -> torch.Tensor:

@@ -1,6 +1,5 @@
 """Instruction rows of several tasks, from the world's dialogues, questions, rewritings and replies."""
 
-import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,10 +53,10 @@ def dialogue_row(dialogue: dict[str, Any], task: str) -> dict[str, Any]:
 
 
 def demonstration(message: dict[str, Any]) -> dict[str, Any]:
-    """A customer message with one of its replies, good or bad: what was sent, before anybody judged it.
+    """A customer message with the reply that was sent: it has the facts right, and manners of every kind.
 
-    So a model that learns from these writes replies of every quality, and reinforcement has something to choose from.
-    The row has the message's id, and by it the same prompt as the message's rankings.
+    So a model that learns from these copies facts and writes replies of every quality, and reinforcement has something
+    to choose from. The row has the message's id, and by it the same prompt as the message's rankings.
     """
-    sent = random.Random(f"demonstration {message['id']}").choice(message["replies"])
+    sent = message["sent"]
     return row("reply", message, {"prompt": message["message"]}, sent, [sent]) | {"id": message["id"]}

@@ -1,6 +1,6 @@
 """Customer messages with four replies each, the written rubric that grades them, and simulated annotators.
 
-A message asks two or three things about one order, and the facts that answer them stand above it. A reply is an
+A message asks two things about one order, and the facts that answer them stand above it. A reply is an
 opening, one statement for each question that it takes up, and a closing. What is wrong with it is drawn first and
 the text follows, so its grades are known and not judged:
 
@@ -51,9 +51,14 @@ class Question:
 
 
 def near(number: int) -> list[int]:
-    """Wrong numbers that could be taken for the right one."""
-    numbers = [number + 1, number + 2, number + 5, number * 2, number - 1, number + 10, number - 3]
-    return [other for other in dict.fromkeys(numbers) if other != number and other > 0]
+    """Wrong numbers of about the size of the right one, none of which begins as it does."""
+    numbers = [number + 3, number * 2, number // 2, number + 5, number * 3, number + 11, number - 3, number + 24]
+    return [other for other in dict.fromkeys(numbers) if other > 0 and str(other)[0] != str(number)[0]]
+
+
+def other_digits(digits: str, shift: int) -> str:
+    """A number that has another digit in every place."""
+    return "".join(str((int(digit) + shift) % 10) for digit in digits)
 
 
 def counted(number: int, unit: str) -> str:
@@ -65,12 +70,12 @@ def in_units(number: int, unit: str) -> tuple[str, tuple[str, ...]]:
 
 
 def amounts(cents: int) -> tuple[str, tuple[str, ...]]:
-    others = [cents + 100, cents + 1000, cents * 2, cents + 450, cents // 2 + 10]
-    return money(cents), tuple(money(other) for other in others if other != cents)
+    others = [cents + 1450, cents * 2, cents * 3, cents // 2 + 15, cents // 3 + 120]
+    return money(cents), tuple(money(other) for other in others if str(other)[0] != str(cents)[0])
 
 
 def days_near(date: datetime.date) -> tuple[str, tuple[str, ...]]:
-    return day(date), tuple(day(date + datetime.timedelta(days=shift)) for shift in (-4, -2, 1, 3, 7, 10))
+    return day(date), tuple(day(date + datetime.timedelta(days=shift)) for shift in (-23, -17, -12, 13, 19, 24))
 
 
 def arrival(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
@@ -80,17 +85,12 @@ def arrival(rng: random.Random, shop: Shop, order: Order, product: Product) -> Q
             f"When will the {product.noun} get here?",
             f"On which day can I expect the {product.name}?",
             "When is my parcel due?",
-            "I would like to know when the order arrives.",
-            f"I still wait for the {product.name}, so when does it come?",
             "Could you tell me the delivery date?",
-            f"What day should somebody be at home for the {product.noun}?",
         ]
     )
     answers = (
-        "It is due on {}.",
         "Your parcel should be with you on {}.",
         "The delivery date is {}.",
-        "Please expect it on {}.",
     )
     return Question("", ask, answers, value, wrong)
 
@@ -102,10 +102,9 @@ def carrier(rng: random.Random, shop: Shop, order: Order, product: Product) -> Q
             "Which carrier has it?",
             f"Which company delivers the {product.noun}?",
             "I need the name of the carrier.",
-            "Who should I look out for at the door, I mean which courier?",
         ]
     )
-    answers = ("It travels with {}.", "The carrier is {}.", "{} will bring it.", "We have handed it to {}.")
+    answers = ("The carrier is {}.", "It travels with {}.")
     return Question("", ask, answers, order.carrier, tuple(name for name in CARRIERS if name != order.carrier))
 
 
@@ -116,24 +115,19 @@ def total(rng: random.Random, shop: Shop, order: Order, product: Product) -> Que
             "What did the whole order come to?",
             f"How much was charged for {order.number} in all?",
             "What is the total before delivery?",
-            "I lost the bill, so what was the sum of the goods?",
             "Please tell me the order total.",
         ]
     )
-    answers = ("The total is {}.", "The order comes to {}.", "In all it was {}.", "The goods add up to {}.")
+    answers = ("The total is {}.", "The order comes to {}.")
     return Question("", ask, answers, value, wrong)
 
 
 def tracking(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
-    others = tuple(
-        f"{order.tracking[0]}{(int(order.tracking[1:]) + shift) % 10_000_000:07d}"
-        for shift in (1203, 4510, 90217, 3300081)
-    )
+    others = tuple(order.tracking[0] + other_digits(order.tracking[1:], shift) for shift in (2, 3, 6, 7))
     fact = rng.choice(
         [
             f"Tracking number: {order.tracking}.",
             f"The parcel is tracked as {order.tracking}.",
-            f"It can be traced under {order.tracking}.",
         ]
     )
     ask = rng.choice(
@@ -141,10 +135,9 @@ def tracking(rng: random.Random, shop: Shop, order: Order, product: Product) -> 
             "What is the tracking number?",
             "Could you send me the tracking number?",
             "I cannot find the number to trace it, what is it?",
-            f"How do I trace the {product.noun}, I mean under which number?",
         ]
     )
-    answers = ("The tracking number is {}.", "You can trace it under {}.", "Please use {} to follow it.")
+    answers = ("The tracking number is {}.", "You can trace it under {}.")
     return Question(fact, ask, answers, order.tracking, others)
 
 
@@ -154,7 +147,6 @@ def returns(rng: random.Random, shop: Shop, order: Order, product: Product) -> Q
         [
             f"Goods may be returned within {value}.",
             f"Returns are accepted for {value}.",
-            f"The return period is {value} from arrival.",
         ]
     )
     ask = rng.choice(
@@ -162,68 +154,12 @@ def returns(rng: random.Random, shop: Shop, order: Order, product: Product) -> Q
             f"How long can I send the {product.noun} back?",
             f"I am not sure about the {product.noun}, how many days do I have to return it?",
             "What is the return period?",
-            f"If the {product.name} does not please my mother, until when may it go back?",
             "Until when can I send something back?",
         ]
     )
     answers = (
         "You can return it within {}.",
-        "The return period is {}.",
         "You have {} to send it back.",
-        "We take it back for {} after it arrives.",
-    )
-    return Question(fact, ask, answers, value, wrong)
-
-
-def refund(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
-    value, wrong = in_units(shop.policies.refund_days, "days")
-    fact = rng.choice(
-        [
-            f"Refunds are paid within {value}.",
-            f"A refund takes {value}.",
-            f"Money is paid back {value} after the goods are in.",
-        ]
-    )
-    ask = rng.choice(
-        [
-            "How long does a refund take?",
-            f"I sent one {product.noun} back, so how long until I have my money?",
-            "When do you pay the money back after a return?",
-            "How many days must I wait for a refund?",
-        ]
-    )
-    answers = (
-        "A refund takes {}.",
-        "The money is paid back within {}.",
-        "Please allow {} for the refund.",
-        "You will have your money after {}.",
-    )
-    return Question(fact, ask, answers, value, wrong)
-
-
-def damage(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
-    value, wrong = in_units(shop.policies.damage_report_days, "days")
-    fault = rng.choice(product.faults)
-    fact = rng.choice(
-        [
-            f"Damage must be reported within {value}.",
-            f"Report damaged goods within {value} of delivery.",
-            f"The time to report damage is {value}.",
-        ]
-    )
-    ask = rng.choice(
-        [
-            f"The {product.noun} {fault}; how long do I have to report that?",
-            f"One {product.noun} {fault}, is there a time limit for telling you?",
-            f"I noticed that the {product.noun} {fault}. By when must damage be reported?",
-            f"My {product.name} {fault}, how many days may I take to report it?",
-        ]
-    )
-    answers = (
-        "Please report damage within {}.",
-        "Damage can be reported for {} after delivery.",
-        "You have {} to report it.",
-        "The time limit for damage is {}.",
     )
     return Question(fact, ask, answers, value, wrong)
 
@@ -234,7 +170,6 @@ def cancelling(rng: random.Random, shop: Shop, order: Order, product: Product) -
         [
             f"Orders can be cancelled for {value}.",
             f"Cancelling is possible within {value}.",
-            f"An order may be cancelled up to {value} after it was placed.",
         ]
     )
     ask = rng.choice(
@@ -248,7 +183,6 @@ def cancelling(rng: random.Random, shop: Shop, order: Order, product: Product) -
     answers = (
         "An order can be cancelled within {}.",
         "Cancelling is possible for {}.",
-        "You can cancel up to {} after ordering.",
     )
     return Question(fact, ask, answers, value, wrong)
 
@@ -259,7 +193,6 @@ def warranty(rng: random.Random, shop: Shop, order: Order, product: Product) -> 
         [
             f"Warranty of the {product.noun}: {value}.",
             f"The {product.noun} has {value} of warranty.",
-            f"The {product.name} is under warranty for {value}.",
         ]
     )
     ask = rng.choice(
@@ -267,13 +200,11 @@ def warranty(rng: random.Random, shop: Shop, order: Order, product: Product) -> 
             f"How long is the warranty on the {product.noun}?",
             f"For how many months is the {product.name} covered?",
             f"What warranty does the {product.noun} have?",
-            f"Suppose the {product.noun} breaks next year, how long does the warranty run?",
         ]
     )
     answers = (
         f"The warranty on the {product.noun} is {{}}.",
         f"The {product.noun} is covered for {{}}.",
-        "It has {} of warranty.",
     )
     return Question(fact, ask, answers, value, wrong)
 
@@ -285,7 +216,6 @@ def attribute(rng: random.Random, shop: Shop, order: Order, product: Product) ->
         [
             f"{name.capitalize()} of the {product.noun}: {value}.",
             f"The {product.noun} has a {name} of {value}.",
-            f"The {name} of the {product.name} is {value}.",
         ]
     )
     ask = rng.choice(
@@ -299,122 +229,6 @@ def attribute(rng: random.Random, shop: Shop, order: Order, product: Product) ->
     answers = (
         f"The {name} of the {product.noun} is {{}}.",
         f"The {product.noun} has a {name} of {{}}.",
-        f"Its {name} is {{}}.",
-    )
-    return Question(fact, ask, answers, value, wrong)
-
-
-def express(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
-    value, wrong = amounts(shop.policies.express_fee)
-    fact = rng.choice(
-        [f"Express delivery costs {value}.", f"The fee for express is {value}.", f"Express: {value} a parcel."]
-    )
-    ask = rng.choice(
-        [
-            "What would express delivery have cost?",
-            "How much is express?",
-            "Next time it must go faster, what do you charge for express?",
-            f"What do I pay to get a second {product.noun} by express?",
-        ]
-    )
-    answers = ("Express delivery costs {}.", "For express we charge {}.", "The express fee is {}.")
-    return Question(fact, ask, answers, value, wrong)
-
-
-def free(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
-    value, wrong = amounts(shop.policies.free_from)
-    fact = rng.choice(
-        [
-            f"Delivery is free from {value}.",
-            f"Orders of {value} and more are delivered free.",
-            f"No delivery fee from {value} on.",
-        ]
-    )
-    ask = rng.choice(
-        [
-            "From what amount is delivery free?",
-            "How much must I spend to save the delivery fee?",
-            "When do you deliver without a fee?",
-            "What is the limit for free delivery?",
-        ]
-    )
-    answers = (
-        "Delivery is free from {}.",
-        "From {} on there is no delivery fee.",
-        "You pay no delivery for orders of {} and more.",
-    )
-    return Question(fact, ask, answers, value, wrong)
-
-
-def fee(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
-    value, wrong = amounts(shop.policies.delivery_fee)
-    fact = rng.choice(
-        [f"The usual delivery fee is {value}.", f"Standard delivery costs {value}.", f"Delivery: {value} a parcel."]
-    )
-    ask = rng.choice(
-        [
-            "What is your usual delivery fee?",
-            "How much does standard delivery cost?",
-            "What do you charge for sending a parcel?",
-        ]
-    )
-    answers = ("Standard delivery costs {}.", "The usual delivery fee is {}.", "We charge {} for delivery.")
-    return Question(fact, ask, answers, value, wrong)
-
-
-def repair(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
-    value, wrong = in_units(shop.policies.repair_days, "days")
-    fact = rng.choice(
-        [f"Repairs take {value}.", f"The workshop needs {value} for a repair.", f"A repair is done after {value}."]
-    )
-    fault = rng.choice(product.faults)
-    ask = rng.choice(
-        [
-            f"The {product.noun} {fault}, so how long would a repair take?",
-            f"How long does the workshop need for the {product.noun}?",
-            f"If I send the {product.name} in for repair, when do I get it back?",
-        ]
-    )
-    answers = ("A repair takes {}.", "Our workshop needs {}.", "You would have it back after {}.")
-    return Question(fact, ask, answers, value, wrong)
-
-
-def gift_card(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
-    value, wrong = in_units(shop.policies.gift_card_months, "months")
-    fact = rng.choice(
-        [f"Gift cards are valid for {value}.", f"A gift card expires after {value}.", f"Gift cards: valid {value}."]
-    )
-    ask = rng.choice(
-        [
-            "How long is a gift card valid?",
-            "I have a gift card too, when does it expire?",
-            "For how many months can a gift card be used?",
-        ]
-    )
-    answers = ("Gift cards are valid for {}.", "A gift card expires after {}.", "You can use a gift card for {}.")
-    return Question(fact, ask, answers, value, wrong)
-
-
-def price_match(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
-    value, wrong = in_units(shop.policies.price_match_days, "days")
-    fact = rng.choice(
-        [
-            f"Lower prices elsewhere are matched for {value}.",
-            f"We match prices within {value}.",
-            f"Price match: {value} from the order.",
-        ]
-    )
-    ask = rng.choice(
-        [
-            f"I saw the same {product.noun} for less, how long do you match prices?",
-            "For how many days do you match a lower price?",
-            "How long does your price promise hold?",
-        ]
-    )
-    answers = (
-        "We match a lower price within {}.",
-        "Our price promise holds for {}.",
-        "Prices are matched for {} after the order.",
     )
     return Question(fact, ask, answers, value, wrong)
 
@@ -425,9 +239,7 @@ def hours(rng: random.Random, shop: Shop, order: Order, product: Product) -> Que
         f"{closes} o'clock",
         tuple(f"{other} o'clock" for other in (closes - 2, closes - 1, closes + 1, closes + 2)),
     )
-    fact = rng.choice(
-        [f"The phone desk is open until {value}.", f"The desk closes at {value}.", f"Calls are taken until {value}."]
-    )
+    fact = rng.choice([f"The desk closes at {value}.", f"Calls are taken until {value}."])
     ask = rng.choice(
         [
             "Until when can I call you?",
@@ -435,7 +247,7 @@ def hours(rng: random.Random, shop: Shop, order: Order, product: Product) -> Que
             "I work long days, when does the desk close?",
         ]
     )
-    answers = ("You can call until {}.", "Our desk closes at {}.", "The phone desk is open until {}.")
+    answers = ("You can call until {}.", "Our desk closes at {}.")
     return Question(fact, ask, answers, value, wrong)
 
 
@@ -445,7 +257,6 @@ def stock(rng: random.Random, shop: Shop, order: Order, product: Product) -> Que
         [
             f"In stock: {value} of the {product.noun}.",
             f"Stock of the {product.name}: {value}.",
-            f"The {product.noun} is in stock {value} times.",
         ]
     )
     ask = rng.choice(
@@ -456,7 +267,6 @@ def stock(rng: random.Random, shop: Shop, order: Order, product: Product) -> Que
         ]
     )
     answers = (
-        f"At present {{}} of the {product.noun} are in stock.",
         "We have {} in stock.",
         "The stock stands at {}.",
     )
@@ -469,17 +279,9 @@ TOPICS: tuple[Callable[[random.Random, Shop, Order, Product], Question], ...] = 
     total,
     tracking,
     returns,
-    refund,
-    damage,
     cancelling,
     warranty,
     attribute,
-    express,
-    free,
-    fee,
-    repair,
-    gift_card,
-    price_match,
     hours,
     stock,
 )
@@ -497,15 +299,14 @@ def bought(shop: Shop) -> list[tuple[Order, Product]]:
     return [line for line in lines if not line[1].noun.endswith("s")] or lines
 
 
-def order_line(rng: random.Random, order: Order) -> str:
-    """The order as the agent's screen shows it: number, things, customer, day, total, due date and carrier."""
-    things = ", ".join(f"{quantity} x {product.name}" for product, quantity in order.lines)
+def order_line(rng: random.Random, order: Order, product: Product) -> str:
+    """The order as the agent's screen shows it: number, customer, thing, total, due date and carrier."""
     return rng.choice(
         [
-            f"Order {order.number}: {things}. Customer {order.customer.name}, placed {day(order.placed)}, total {money(order.total)}, due {day(order.due)} with {order.carrier}.",
-            f"{order.number} | {order.customer.name} | {things} | {money(order.total)} | placed {day(order.placed)} | due {day(order.due)} | {order.carrier}",
-            f"Order {order.number} of {day(order.placed)} for {order.customer.name}: {things}, together {money(order.total)}. {order.carrier} delivers on {day(order.due)}.",
-            f"Number {order.number}, {order.customer.name}, {order.customer.town}. Goods: {things}. Sum: {money(order.total)}. Placed {day(order.placed)}, delivery {day(order.due)} by {order.carrier}.",
+            f"Order {order.number} of {order.customer.name}: {product.name}, total {money(order.total)}, due {day(order.due)} with {order.carrier}.",
+            f"{order.number} | {order.customer.name} | {product.name} | {money(order.total)} | due {day(order.due)} | {order.carrier}",
+            f"{order.carrier} delivers {order.number} to {order.customer.name} on {day(order.due)}: {product.name}, together {money(order.total)}.",
+            f"Number {order.number}, {order.customer.name}. Goods: {product.name}. Sum: {money(order.total)}. Delivery {day(order.due)} by {order.carrier}.",
         ]
     )
 
@@ -536,23 +337,19 @@ def mail(rng: random.Random, shop: Shop, order: Order, product: Product, questio
             "Hi there,",
             "Good morning,",
             "Good evening,",
-            f"Dear {shop.name},",
             "Dear team,",
             f"Hi {rng.choice(shop.agents)},",
-            "To whom it may concern,",
             "hey,",
         ]
     )
     background = rng.choice(
         [
-            f"I write about order {order.number}.",
-            f"this is about {order.number}.",
-            f"My order number is {order.number}.",
-            f"On {day(order.placed)} I ordered {'a pair of things' if len(order.lines) > 1 else 'something'} from you, order {order.number}.",
-            f"I have ordered the {product.name} ({order.number}).",
-            f"My name is {customer.name} and my order is {order.number}.",
-            f"It is about the {product.noun} from order {order.number}.",
-            f"{order.number} is my order, from {day(order.placed)}.",
+            "",
+            "",
+            f"I write about {order.number}. ",
+            f"My order is {order.number}. ",
+            f"It is about the {product.noun}. ",
+            f"I have the {product.name}. ",
         ]
     )
     feeling = rng.choice(
@@ -560,46 +357,19 @@ def mail(rng: random.Random, shop: Shop, order: Order, product: Product, questio
             "",
             "",
             "",
-            f" The {product.noun} is a present for my {rng.choice(['sister', 'father', 'neighbour', 'aunt', 'boss', 'daughter'])}.",
-            " This is my first order with you.",
-            f" I have been a {customer.membership} member for {rng.randrange(2, 9)} years.",
-            " I tried to call, but nobody picked up.",
-            " To be honest, I am a bit annoyed.",
-            " So far I am very happy with everything.",
-            f" We move to {customer.town} soon, so time is short.",
-            f" I chose it for the colour, {product.colour}.",
-            " Nobody answered my last mail.",
+            "This is my first order with you. ",
+            "Nobody picked up the phone. ",
+            "I am a bit annoyed. ",
+            "So far I am happy. ",
+            "Time is short. ",
         ]
     )
     asked = questions[0].ask
     for question in questions[1:]:
-        link = rng.choice(
-            [
-                "Also,",
-                "And",
-                "Besides,",
-                "Another thing:",
-                "One more question:",
-                "By the way,",
-                "Then,",
-                "Oh, and",
-                "Second,",
-            ]
-        )
+        link = rng.choice(["Also,", "And", "Besides,", "Then,", "Oh, and", "Second,"])
         asked += f" {link} {lower_first(question.ask)}"
-    end = rng.choice(
-        [
-            "Thanks,",
-            "Thank you,",
-            "Best wishes,",
-            "Regards,",
-            "Many thanks in advance,",
-            "Cheers,",
-            "Greetings,",
-            "With kind regards,",
-        ]
-    )
-    body = f"{background}{feeling} {asked}"
+    end = rng.choice(["Thanks,", "Thank you,", "Best wishes,", "Regards,", "Cheers,", "Greetings,"])
+    body = f"{background}{feeling}{asked}"
     body = slip(rng, body) if rng.random() < 0.2 else body
     return f"{hello}\n{body[0].upper() + body[1:]}\n{end} {rng.choice([customer.first, customer.name])}"
 
@@ -666,29 +436,29 @@ def rambling(rng: random.Random, shop: Shop, product: Product, count: int) -> li
         [
             f"{shop.name} has stood in {shop.town} since {year}.",
             f"The {product.noun} is one of my own favourites.",
-            "As you may know, a parcel goes through many hands on its way.",
+            "A parcel goes through many hands on its way.",
             f"My colleague {agent} has one in {other.colour} at home.",
-            "The weather here has been mild, and the warehouse is busy.",
-            "There is a lot to say about this, and one could begin in many places.",
-            f"You may also like our {other.name}, which many people ask about.",
-            "Every question is a chance for us to learn, as we like to say.",
-            f"{agent}, who has worked here for years, would tell you the same.",
-            "Before I come to that, let me say how much we value such letters.",
-            f"We packed hundreds of parcels on the day that you ordered, not only yours, and {agent} made tea for everybody.",
-            "Some shops see this in another way, and that is their right.",
-            f"In {shop.town} we often talk about such things at lunch.",
-            "It is what it is, in a manner of speaking, and in the end it all comes to the same.",
+            "The weather here has been mild.",
+            "There is a lot to say about this.",
+            f"You may also like our {other.name}.",
+            "Every question is a chance for us to learn.",
+            f"{agent} would tell you the same.",
+            "Let me say how much we value such letters.",
+            "Some shops see this in another way.",
+            f"In {shop.town} we often talk about such things.",
+            "It is what it is, in a manner of speaking.",
             f"{product.material.capitalize()} is a fine material, if I may say so.",
-            "Let me put it in other words, too, so that nothing is left unsaid.",
             f"I remember when the first {product.noun} came in.",
-            "Looking back, and looking ahead as well, this has always been our way.",
+            "This has always been our way.",
         ],
         count,
     )
 
 
 ORDER_LINES = ("This concerns order {}.", "I have order {} in front of me.", "Your order is {}.", "About {}:")
-FLAWS = ("wrong", "missing", "rude", "rambling")
+ASKED = 2  # questions of a message
+HABITS = ("missing", "rude", "rambling")
+FLAWS = ("wrong", *HABITS)
 
 
 def reply(
@@ -699,7 +469,7 @@ def reply(
     taken = list(range(asked))
     if "missing" in flaws:
         taken = sorted(rng.sample(taken, rng.randrange(1, asked)))
-    names_order = rng.random() < 0.4
+    names_order = rng.random() < 0.3
     wrongs: list[int] = []  # positions of the wrong statements; the order number stands at position -1
     if "wrong" in flaws:
         places = taken + ([-1] if names_order else [])
@@ -709,11 +479,8 @@ def reply(
 
     sentences = []
     if names_order:
-        number = (
-            order.number
-            if -1 not in wrongs
-            else f"{order.number[:2]}{(int(order.number[2:]) + rng.choice([1010, 20003, 4500])) % 100000:05d}"
-        )
+        other = order.number[:2] + other_digits(order.number[2:], rng.choice([2, 3, 6, 7]))
+        number = other if -1 in wrongs else order.number
         sentences.append(rng.choice(ORDER_LINES).format(number))
     for place in taken:
         question = questions[place]
@@ -743,6 +510,11 @@ def reply(
 
 def draw_flaws(rng: random.Random) -> list[str]:
     return rng.sample(FLAWS, rng.choice([1, 1, 1, 2, 2, 3]))
+
+
+def draw_habits(rng: random.Random) -> list[str]:
+    """The flaws of a reply that was sent by an agent who had looked everything up, but was in a hurry or in a mood."""
+    return rng.sample(HABITS, rng.choice([0, 1, 1, 2, 3]))
 
 
 # The annotators
@@ -787,8 +559,8 @@ def replies(shop: Shop, count: int, seed: str, noise: float, raters: int) -> lis
 
     `noise` is the expected share of reply pairs that an annotator puts in the wrong order, 0 to 0.5; it changes the
     rankings and nothing else. Keys: id, group (the order), message (the context, then the customer's mail), context,
-    replies (4 texts), rankings ({rater, ranks}; rank 1 is the best), and those of `GOLD`: facts (what grading.grade
-    reads), rubric (4 gradings), gold (4 different scores).
+    sent (the reply that the customer got), replies (4 other texts), rankings ({rater, ranks}; rank 1 is the best), and
+    those of `GOLD`: facts (what grading.grade reads), rubric (4 gradings), gold (4 different scores).
     """
     if not 0 <= noise <= 0.5:
         raise ValueError(f"noise is {noise}, a share of pairs between 0 and 0.5")
@@ -797,16 +569,15 @@ def replies(shop: Shop, count: int, seed: str, noise: float, raters: int) -> lis
     by_message: dict[str, dict] = {}
     while len(by_message) < count:
         order, product = rng.choice(lines)
-        asked = rng.choice([2, 2, 2, 3])
-        questions = [topic(rng, shop, order, product) for topic in rng.sample(TOPICS, asked + rng.choice([0, 1, 1, 2]))]
+        questions = [topic(rng, shop, order, product) for topic in rng.sample(TOPICS, ASKED + rng.choice([0, 1, 1, 1]))]
         facts = [question.fact for question in questions if question.fact]  # of questions that nobody asks, too
         facts_told = [
-            {"answers": list(question.answers), "value": question.value, "asked": number < asked}
+            {"answers": list(question.answers), "value": question.value, "asked": number < ASKED}
             for number, question in enumerate(questions)
         ]
-        questions = questions[:asked]
+        questions = questions[:ASKED]
         rng.shuffle(facts)
-        context = "\n".join([order_line(rng, order), " ".join(facts)]).strip()
+        context = "\n".join([order_line(rng, order, product), " ".join(facts)]).strip()
         message = f"{context}\n\n{mail(rng, shop, order, product, questions)}"
         if message in by_message:
             continue
@@ -822,6 +593,7 @@ def replies(shop: Shop, count: int, seed: str, noise: float, raters: int) -> lis
             "group": f"order-{order.number}",
             "message": message,
             "context": context,
+            "sent": reply(rng, shop, order, product, questions, draw_habits(rng))[0],
             "replies": [text for text, _ in graded],
             "rankings": [
                 {"rater": f"rater-{number}", "ranks": ranks(annotators, gold, noise)} for number in range(1, raters + 1)

@@ -24,14 +24,14 @@ from plumbline.models.encode import answer_losses, mean_loss
 from plumbline.models.generate import generate
 from plumbline.models.load import load_model
 from plumbline.models.tuning import tune
-from plumbline.params import Lora, Prompt, Training
+from plumbline.params import Lora, Prompt, Tuning
 from plumbline.store import digest
 from tests.models.examples import examples
 
 FAMILIES = ["llama", "qwen2", "gpt2", "gpt_neox", "t5", "bart"]
 TWO = ["llama", "t5"]
-TRAINING = Training(
-    seed=1, epochs=1.0, batch=8, micro_batch=8, learning_rate=2.0e-2, warmup=0.1, weight_decay=0.0,
+TRAINING = Tuning(
+    seed=1, epochs=1.0, batch=8, micro_batch=8, length_power=1.0, learning_rate=2.0e-2, warmup=0.1, weight_decay=0.0,
     gradient_clip=1.0, precision="float32", gradient_checkpointing=False, checkpoint_every=0,
 )  # fmt: skip
 LORA = Lora(

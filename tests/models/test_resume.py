@@ -24,7 +24,7 @@ ROWS = [
     for number in range(40)
 ]  # fmt: skip
 PARAMS = Instruct(
-    seed=1, tasks=[], epochs=2.4, batch=8, micro_batch=4, learning_rate=3.0e-3, warmup=0.2, weight_decay=0.1,
+    seed=1, tasks=[], epochs=2.4, batch=8, micro_batch=4, length_power=1.0, learning_rate=3.0e-3, warmup=0.2, weight_decay=0.1,
     gradient_clip=1.0, precision="float32", gradient_checkpointing=False, checkpoint_every=5,
 )  # fmt: skip
 EVERY = 5  # of the 12 steps

@@ -2,15 +2,15 @@ import pytest
 import torch
 
 from plumbline.errors import DivergenceError
-from plumbline.models.encode import answer_losses, mean_loss
+from plumbline.models.encode import IGNORED, answer_losses, mean_loss
 from plumbline.models.load import load_model
-from plumbline.models.tuning import step_count, tune
+from plumbline.models.tuning import answer_weights, cross_entropy, step_count, tune
 from plumbline.params import Instruct
 from tests.models.examples import examples
 
 PARAMS = Instruct(
-    seed=1, tasks=[], epochs=1.0, batch=8, micro_batch=8, learning_rate=3.0e-3, warmup=0.1, weight_decay=0.0,
-    gradient_clip=1.0, precision="float32", gradient_checkpointing=False, checkpoint_every=0,
+    seed=1, tasks=[], epochs=1.0, batch=8, micro_batch=8, length_power=1.0, learning_rate=3.0e-3, warmup=0.1,
+    weight_decay=0.0, gradient_clip=1.0, precision="float32", gradient_checkpointing=False, checkpoint_every=0,
 )  # fmt: skip
 
 
@@ -32,12 +32,13 @@ def test_held_out_loss_falls_and_the_curve_reports_it(model_folder, tokenizer, f
     assert all({"loss", "learning_rate", "tokens_per_second"} <= set(values) for _, values in seen if "loss" in values)
 
 
+@pytest.mark.parametrize("length_power", [1.0, 0.5])
 @pytest.mark.parametrize("family", ["llama", "t5"])
-def test_the_micro_batch_does_not_change_the_result(model_folder, tokenizer, family):
+def test_the_micro_batch_does_not_change_the_result(model_folder, tokenizer, family, length_power):
     results = []
     for micro_batch in (8, 2):
         model = load_model(model_folder(family))
-        params = PARAMS.model_copy(update={"micro_batch": micro_batch})
+        params = PARAMS.model_copy(update={"micro_batch": micro_batch, "length_power": length_power})
         tune(model, tokenizer, examples(32), examples(2), params, lambda step, values: None)
         results.append(weights(model))
     assert torch.allclose(*results, atol=2e-5)
@@ -59,6 +60,17 @@ def test_the_first_loss_that_is_no_number_ends_the_run_with_its_step(model_folde
         next(model.parameters()).fill_(float("nan"))
     with pytest.raises(DivergenceError, match="step 1"):
         tune(model, tokenizer, examples(16), examples(2), PARAMS, lambda step, values: None)
+
+
+@pytest.mark.parametrize(("power", "shares"), [(1.0, [1, 4]), (0.5, [1, 2]), (0.0, [1, 1])])
+def test_an_answer_weighs_its_length_to_the_power(power, shares):
+    labels = torch.tensor([[IGNORED, 7, IGNORED, IGNORED, IGNORED], [IGNORED, 3, 4, 5, 6]])
+    one, *four = answer_weights(labels, power).tolist()
+    assert [one, sum(four)] == pytest.approx(shares) and len(set(four)) == 1
+    logits = torch.randn(5, 9)
+    nats = torch.nn.functional.cross_entropy(logits, labels[labels != IGNORED], reduction="none").tolist()
+    expected = (shares[0] * nats[0] + shares[1] * sum(nats[1:]) / 4) / sum(shares)
+    assert cross_entropy(logits, labels, power, None).item() == pytest.approx(expected)
 
 
 def test_the_loss_of_a_step_is_that_of_the_plain_forward_pass(model_folder, tokenizer):

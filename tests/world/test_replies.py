@@ -4,6 +4,7 @@ from itertools import combinations
 
 import pytest
 
+from plumbline.world.grading import grade
 from plumbline.world.instructions import instructions
 from plumbline.world.replies import GOLD, RUBRIC, WEIGHTS, dispersion, hidden, ranks, raw, replies, score, seen
 from plumbline.world.shop import Shop, make_shop
@@ -157,14 +158,18 @@ def test_what_is_seen_and_what_is_hidden_make_the_row_and_no_gold_is_seen(rows: 
         assert not seen(row).keys() & set(GOLD)
 
 
-def test_demonstrations_are_replies_of_every_quality_under_their_messages_names(rows: list[dict]) -> None:
+def test_demonstrations_have_their_facts_right_and_manners_of_every_kind_and_their_messages_names(rows) -> None:
     shown = instructions([], [], [], rows[:800])
     assert [(row["id"], row["group"], row["fields"]["prompt"]) for row in shown] == [
         (row["id"], row["group"], row["message"]) for row in rows[:800]
     ]
-    gold = [row["gold"][row["replies"].index(each["answer"])] for row, each in zip(rows, shown, strict=False)]
-    assert sum(gold) / len(gold) == pytest.approx(sum(sum(row["gold"]) for row in rows) / (4 * len(rows)), abs=0.03)
-    assert 0.2 < sum(each == 1 for each in gold) / len(gold) < 0.3
+    grades = [grade(each["answer"], row["facts"]) for row, each in zip(rows, shown, strict=False)]
+    assert all(each["correct"] == 1 for each in grades)
+    assert all(
+        0.3 < sum(each[quality] < 1 for each in grades) / len(grades) < 0.6
+        for quality in WEIGHTS
+        if quality != "correct"
+    )
     assert shown == instructions([], [], [], rows[:800])
 
 
