@@ -248,7 +248,6 @@ class Reward(Training):
     lora: LoraSize | None
     margin: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
     centring: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-    keep_ties: bool
     resamples: Annotated[int, Field(ge=100)]
     shown_pairs: Count
 

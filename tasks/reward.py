@@ -1,8 +1,8 @@
-"""Stage `reward`: learn to score answers from people's rankings.
+"""Stage `reward`: learn to score answers from people's votes.
 
 reads    start  the model whose layers read the answers: artifacts/instruct or artifacts/base
          data   rankings_train.jsonl, rankings_validation.jsonl, rankings_test.jsonl
-         world  gold.jsonl, where there is one: the scores that the world's own replies deserve, for measuring only
+         world  of the world's own replies gold.jsonl, the scores that they deserve, for measuring only
 writes   out   model/ (the scorer with its scale), curves.csv, calibration.csv, scores.jsonl, metrics.json, report.html
 maths    plumbline/algorithms/preference.py, plumbline/models/ranking.py, plumbline/metrics/pairs.py
 """
@@ -22,8 +22,8 @@ from plumbline.store import need, unfinished
 from plumbline.tracking import track
 
 if TYPE_CHECKING:
+    from plumbline.algorithms.preference import Votes
     from plumbline.metrics.pairs import Table
-    from plumbline.models.ranking import Ranked
 
 SPLITS = ("train", "validation", "test")
 CURVES = ("step", "loss", "accuracy", "learning_rate", "validation_loss", "validation_accuracy")
@@ -32,40 +32,45 @@ CURVES = ("step", "loss", "accuracy", "learning_rate", "validation_loss", "valid
 def reward(params: Reward, *, start: Path, data: Path, world: Path, out: Path) -> Path:
     """Train a scorer that puts the better answer above the worse one, and measure it on held-out rankings."""
     need(data, stage="prepare")
-    need(world, stage="world")
     need(start, "base.json" if params.start == "base" else "model", stage=params.start)
-    beneath = start if params.start == "base" else start / "model"
     rankings = {split: rankings_of(data / f"rankings_{split}.jsonl") for split in SPLITS}
+    test = rankings["test"]
+    inputs = {"start": start if params.start == "base" else start / "model", "data": data}
+    gold = None
+    if all(row.source_file.startswith("world/") for row in test):
+        inputs["world"] = need(world, "gold.jsonl", stage="world")
+        gold = gold_of(world / "gold.jsonl", [row.id for row in test], "gold")
 
     from plumbline.metrics.pairs import measure
-    from plumbline.models.ranking import by_prompt, encoded, train_scorer
+    from plumbline.models.ranking import encoded, train_scorer, votes_and_ranks
     from plumbline.models.scorer import new_scorer, raw_scores, save_scorer
     from plumbline.models.tuning import step_count
     from plumbline.report.reward import page
 
-    rows = {split: by_prompt(each) for split, each in rankings.items()}
-    test = rows["test"]
-    gold = gold_of(world / "gold.jsonl", [row.id for row in test], "gold")
     with (
-        resumable("reward", params, params.checkpoint_every, start=beneath, data=data, world=world) as checkpoints,
+        resumable("reward", params, params.checkpoint_every, **inputs) as checkpoints,
         track("reward", params, checkpoints) as run,
         unfinished(out) as folder,
     ):
-        run.input("start", beneath)
-        run.input("data", data)
-        run.input("world", world)
-        scorer = new_scorer(beneath, params.lora, params.seed)
-        curve = TrainingCurve(run, step_count(params, len(rows["train"])), CURVES)
-        train_scorer(scorer, rows["train"], rows["validation"], params, curve.report, checkpoints)
-        save_scorer(scorer, beneath, folder / "model", encoded(scorer, rows["validation"]), params.micro_batch)
+        for name, path in inputs.items():
+            run.input(name, path)
+        scorer = new_scorer(inputs["start"], params.lora, params.seed)
+        curve = TrainingCurve(run, step_count(params, len(rankings["train"])), CURVES)
+        train_scorer(scorer, rankings["train"], rankings["validation"], params, curve.report, checkpoints)
+        save_scorer(
+            scorer, inputs["start"], folder / "model", encoded(scorer, rankings["validation"]), params.micro_batch
+        )
 
         answers = encoded(scorer, test)
         raw = raw_scores(scorer, answers, params.micro_batch)
         scaled = [[(each - scorer.scale.mean) / scorer.scale.deviation for each in own] for own in raw]
         lengths = [[float(len(ids) - 1) for ids in each.completions] for each in answers]
+        votes, ranks = votes_and_ranks(test)
         numbers = {
-            "prompts": {split: len(each) for split, each in rows.items()},
-            "rankings": {split: len(each) for split, each in rankings.items()},
+            "prompts": {split: len(each) for split, each in rankings.items()},
+            "votes": {
+                split: round(sum(pair.votes for row in each for pair in row.pairs)) for split, each in rankings.items()
+            },
             "groups": len({row.group for row in test}),
             "parameters": {
                 "trained": sum(weight.numel() for weight in scorer.parameters() if weight.requires_grad),
@@ -74,7 +79,8 @@ def reward(params: Reward, *, start: Path, data: Path, world: Path, out: Path) -
             "scale": scorer.scale._asdict(),
             **measure(
                 raw,
-                [row.ranks for row in test],
+                votes,
+                ranks,
                 [row.group for row in test],
                 lengths,
                 gold,
@@ -83,7 +89,7 @@ def reward(params: Reward, *, start: Path, data: Path, world: Path, out: Path) -
             ),
             **curve.results(),
         }
-        wrong = wrong_pairs(test, raw, gold, params.shown_pairs)
+        wrong = wrong_pairs(test, raw, votes, gold, params.shown_pairs)
         (folder / "report.html").write_text(page(numbers, wrong, curve.points(), params), encoding="utf-8")
         write_table(folder / "calibration.csv", numbers["calibration"])
         write_rows(folder / "scores.jsonl", score_rows(test, scaled, lengths, gold))
@@ -98,17 +104,25 @@ def rankings_of(path: Path) -> list[Ranking]:
     """The rankings of a split, of which at least one must put a completion above another."""
     if not path.exists():
         raise ArtifactError(
-            f"{path}: no such file; give prepare.sources one of format ranked or chosen_rejected, and run "
-            "`dvc repro prepare`"
+            f"{path}: no such file; give prepare.sources one of a format of preferences, such as ranked or "
+            "chosen_rejected, and run `dvc repro prepare`"
         )
     rows = read_rows(path, Ranking)
-    if not any(len(set(row.ranks)) > 1 for row in rows):
-        what = "all completions are tied" if rows else "no rows"
+    if not any(map(decided, rows)):
+        what = "people are divided evenly on every pair" if rows else "no rows"
         raise DataError(f"{path}: {what}; raise its share of the splits in params.yaml, or add rankings")
     return rows
 
 
-def wrong_pairs(rows: "Sequence[Ranked]", scores: "Table", gold: "Table | None", count: int) -> list[dict[str, Any]]:
+def decided(row: Ranking) -> bool:
+    """Whether most people find one of its completions better than another."""
+    votes = {(pair.better, pair.worse): pair.votes for pair in row.pairs}
+    return any(number > votes.get((worse, better), 0) for (better, worse), number in votes.items())
+
+
+def wrong_pairs(
+    rows: Sequence[Ranking], scores: "Table", votes: "Votes", gold: "Table | None", count: int
+) -> list[dict[str, Any]]:
     """The most confidently wrong pairs, to read: what was asked, both answers, and what people and scorer said."""
     from plumbline.metrics.pairs import most_wrong
 
@@ -118,16 +132,19 @@ def wrong_pairs(rows: "Sequence[Ranked]", scores: "Table", gold: "Table | None",
             "better": rows[each.prompt].completions[each.better],
             "worse": rows[each.prompt].completions[each.worse],
             "gold": [gold[each.prompt][place] for place in (each.better, each.worse)] if gold else None,
-            **{name: getattr(each, name) for name in ("predicted", "agreeing", "raters")},
+            **{name: getattr(each, name) for name in ("predicted", "agreeing", "people")},
         }
-        for each in most_wrong(scores, [row.ranks for row in rows], count)
+        for each in most_wrong(scores, votes, count)
     ]
 
 
 def score_rows(
-    rows: "Sequence[Ranked]", scores: "Table", lengths: "Table", gold: "Table | None"
+    rows: Sequence[Ranking], scores: "Table", lengths: "Table", gold: "Table | None"
 ) -> list[dict[str, Any]]:
-    """One line per held-out completion: its score, its length in tokens, its ranks by rater, its gold score."""
+    """One line per held-out completion: its score, its length in tokens, its rank, its votes, its gold score.
+
+    Of its votes, those for it and those for the completions beside it.
+    """
     return [
         {
             "id": row.id,
@@ -135,7 +152,9 @@ def score_rows(
             "completion": text,
             "score": scores[number][place],
             "length": int(lengths[number][place]),
-            "ranks": [ranks[place] for ranks in row.ranks],
+            "rank": row.ranks[place],
+            "votes_for": sum(pair.votes for pair in row.pairs if pair.better == place),
+            "votes_against": sum(pair.votes for pair in row.pairs if pair.worse == place),
             "gold": gold[number][place] if gold else None,
         }
         for number, row in enumerate(rows)

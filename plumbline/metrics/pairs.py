@@ -1,42 +1,41 @@
-"""How well a scorer ranks: accuracies and correlations with intervals, and the pairs that it is most wrong about.
+"""How well a scorer orders pairs: accuracies and correlations with intervals, and the pairs that it is most wrong about.
 
-Prompts stand in one order everywhere: `scores` has each prompt's scores, one a completion, and `ranks` each prompt's
-rankings, one a rater.
+Prompts stand in one order everywhere: `scores` has each prompt's scores, one a completion, and `votes` what people find
+of each pair of them, as `plumbline.algorithms.preference` takes it.
 """
 
 from collections.abc import Sequence
-from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from plumbline.algorithms.bootstrap import Interval, bootstrap, ratio
-from plumbline.algorithms.preference import accuracy, calibration, leads
+from plumbline.algorithms.preference import Votes, agreement, calibration, leads, majority, untied
 
 Table = Sequence[Sequence[float]]  # prompt -> completion
-Ranks = Sequence[Sequence[Sequence[int]]]  # prompt -> rater -> completion
-
 
 BINS = 10  # of the calibration
 
 
 class Wrong(NamedTuple):
-    """A pair that most raters put in the other order: the prompt's number, the completions' numbers, how sure."""
+    """A pair that most people put in the other order: the prompt's number, the completions' numbers, how sure."""
 
     prompt: int
     better: int
     worse: int
     predicted: float  # probability that the worse one is better, in the scorer's opinion
-    agreeing: int  # raters who put the better one first
-    raters: int
+    agreeing: float  # people who find the better one better; a tie is half a vote
+    people: float  # who judged the pair
 
 
 def measure(
     scores: Table,
-    ranks: Ranks,
+    votes: Votes,
+    ranks: Int[Tensor, "prompts completions"],
     groups: Sequence[str],
     lengths: Table,
     gold: Table | None,
@@ -46,7 +45,8 @@ def measure(
 ) -> dict[str, Any]:
     """All that says how good scores (not normalised) are, beside what needs no learning: lengths, and drawn numbers.
 
-    `gold` among the accuracies is a scorer that knows the gold scores: the raters' own mistakes allow no more.
+    `accuracy` is the share of people's votes that an order agrees with, `majority_accuracy` that of pairs which it has
+    as most people do. `gold` among them is a scorer that knows the gold scores: people's own mistakes allow no more.
     """
     resampling: dict[str, int] = {"resamples": resamples, "seed": seed}
     chance = np.random.default_rng(seed)
@@ -58,20 +58,21 @@ def measure(
         "random": [chance.random(len(each)).tolist() for each in lengths],
         **known,
     }
-    lead, distance = (torch.cat(parts) for parts in zip(*untied(scores, ranks), strict=True))
-    bins = calibration(lead, BINS)
+    counted, most, distance = untied(votes), majority(votes), leads(ranks).abs()
+    bins = calibration(padded(scores), votes, BINS)
     return {
-        "pairs": len(lead),
-        "accuracy": {
-            name: pair_accuracy(table, ranks, groups, **resampling)._asdict() for name, table in contenders.items()
-        },
+        "pairs": int(most.sum()),
+        "counted_votes": round(float(counted.sum())),
+        "accuracy": accuracies(contenders, counted, groups, **resampling),
+        "majority_accuracy": accuracies(contenders, most, groups, **resampling),
         "accuracy_by_distance": {
-            str(apart): pair_accuracy(scores, ranks, groups, **resampling, apart=apart)._asdict()
-            | {"pairs": int((distance == apart).sum())}
-            for apart in distance.unique().tolist()
+            str(apart): pair_accuracy(scores, counted * (distance == apart), groups, **resampling)._asdict()
+            | {"pairs": int(most[distance == apart].sum())}
+            for apart in distance[most > 0].unique().tolist()
         },
         "calibration": [each._asdict() for each in bins],
-        "calibration_error": sum(each.pairs * abs(each.predicted - each.observed) for each in bins) / len(lead),
+        "calibration_error": sum(each.pairs * abs(each.predicted - each.observed) for each in bins)
+        / sum(each.pairs for each in bins),
         "correlation": {
             name: correlation(scores, other, groups, **resampling)._asdict()
             for name, other in {**known, "length": lengths}.items()
@@ -79,29 +80,28 @@ def measure(
     }
 
 
-def untied(scores: Table, ranks: Ranks) -> list[tuple[Tensor, Tensor]]:
-    """Of each prompt the leads of all its raters' untied pairs, and how many ranks apart they are."""
-    found = []
-    for own, rankings in zip(scores, ranks, strict=True):
-        table = torch.tensor([list(own)] * len(rankings), dtype=torch.float64)
-        found.append(leads(table, torch.tensor(rankings), torch.ones(table.shape, dtype=torch.bool)))
-    return found
+def accuracies(
+    contenders: dict[str, Table], votes: Votes, groups: Sequence[str], *, resamples: int, seed: int
+) -> dict[str, dict[str, float | None]]:
+    """The accuracy of everything that puts completions in an order."""
+    return {
+        name: pair_accuracy(table, votes, groups, resamples=resamples, seed=seed)._asdict()
+        for name, table in contenders.items()
+    }
 
 
-def pair_accuracy(
-    scores: Table, ranks: Ranks, groups: Sequence[str], *, resamples: int, seed: int, apart: int | None = None
-) -> Interval:
-    """Share of untied pairs, or of those so many ranks `apart`, whose better completion has the higher score.
+def pair_accuracy(scores: Table, votes: Votes, groups: Sequence[str], *, resamples: int, seed: int) -> Interval:
+    """Share of the votes that are for the completion with the higher score. Equal scores get half."""
+    right, total = agreement(padded(scores), votes.double())
+    voted = total > 0
+    counts = torch.stack((right, total), dim=1)[voted].numpy()
+    of = [group for group, each in zip(groups, voted.tolist(), strict=True) if each]
+    return bootstrap(counts, of, ratio, resamples=resamples, seed=seed)
 
-    Equal scores count half.
-    """
-    counts, of = [], []
-    for (lead, distance), group in zip(untied(scores, ranks), groups, strict=True):
-        lead = lead if apart is None else lead[distance == apart]
-        if len(lead):
-            counts.append((accuracy(lead) * len(lead), float(len(lead))))
-            of.append(group)
-    return bootstrap(np.array(counts), of, ratio, resamples=resamples, seed=seed)
+
+def padded(scores: Table) -> Float[Tensor, "prompts completions"]:
+    """Scores of prompts with different numbers of completions as one table."""
+    return pad_sequence([torch.tensor(each, dtype=torch.float64) for each in scores], batch_first=True)
 
 
 def correlation(first: Table, second: Table, groups: Sequence[str], *, resamples: int, seed: int) -> Interval:
@@ -121,16 +121,15 @@ def pearson(totals: Float[np.ndarray, "... 6"]) -> Float[np.ndarray, "..."]:
     return np.asarray(np.where(spread > 0, n * xy - x * y, np.nan) / np.sqrt(np.where(spread > 0, spread, 1.0)))
 
 
-def most_wrong(scores: Table, ranks: Ranks, count: int) -> list[Wrong]:
-    """The `count` pairs with the greatest lead of the completion that fewer raters prefer, at most one a prompt."""
-    worst: dict[int, tuple[float, Wrong]] = {}
-    for prompt, (own, rankings) in enumerate(zip(scores, ranks, strict=True)):
-        for one, other in combinations(range(len(own)), 2):
-            votes = sum(np.sign(ranking[other] - ranking[one]) for ranking in rankings)
-            better, worse = (one, other) if votes > 0 else (other, one)
-            lead = own[worse] - own[better]
-            if votes and lead > worst.get(prompt, (0.0,))[0]:
-                agreeing = sum(ranking[better] < ranking[worse] for ranking in rankings)
-                predicted = 1 / (1 + float(np.exp(-lead)))
-                worst[prompt] = (lead, Wrong(prompt, better, worse, predicted, agreeing, len(rankings)))
-    return [wrong for _, wrong in sorted(worst.values(), key=lambda each: -each[0])[:count]]
+def most_wrong(scores: Table, votes: Votes, count: int) -> list[Wrong]:
+    """The `count` pairs with the greatest lead of the completion that fewer people prefer, at most one a prompt."""
+    wrong = torch.where(majority(votes) > 0, -leads(padded(scores)), 0).flatten(1)
+    lead, place = wrong.max(1)
+    found = []
+    for prompt in lead.argsort(descending=True, stable=True)[:count].tolist():
+        better, worse = divmod(int(place[prompt]), votes.shape[1])
+        agreeing, other = float(votes[prompt, better, worse]), float(votes[prompt, worse, better])
+        if lead[prompt] > 0:
+            predicted = float(lead[prompt].sigmoid())
+            found.append(Wrong(prompt, better, worse, predicted, agreeing, agreeing + other))
+    return found

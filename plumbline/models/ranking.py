@@ -1,16 +1,16 @@
-"""Train a scorer on people's rankings, by the Bradley-Terry loss over all pairs of each prompt."""
+"""Train a scorer on people's votes, by the Bradley-Terry loss over all pairs of each prompt."""
 
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from plumbline.algorithms.preference import accuracy, leads, ranking_loss
+from plumbline.algorithms.preference import agreement, ranking_loss, untied
 from plumbline.checkpoints import Checkpoints
 from plumbline.models.scorer import Candidates, Scorer, candidate_scores, candidates
 from plumbline.models.state import load_optimisers, load_random, load_weights, save_state
@@ -22,64 +22,42 @@ from plumbline.store import read_json, write_json
 BETAS = (0.9, 0.95)  # as in training from scratch: few steps want a short memory
 
 
-@dataclass(frozen=True)
-class Ranked:
-    """A prompt with its completions and the ranks that each rater gave them; the first row's id and group."""
-
-    id: str
-    group: str
-    prompt: str
-    completions: list[str]
-    ranks: list[list[int]]
-
-
-def by_prompt(rankings: Sequence[Ranking]) -> list[Ranked]:
-    """Rankings of the same completions of one prompt put together, in whatever order a rater saw them."""
-    found: dict[tuple[str, frozenset[str]], Ranked] = {}
-    for row in rankings:
-        of = dict(zip(row.completions, row.ranks, strict=True))
-        new = Ranked(row.id, row.group, row.prompt, row.completions, [])
-        ranked = found.setdefault((row.prompt, frozenset(of)), new)
-        ranked.ranks.append([of[text] for text in ranked.completions])
-    return list(found.values())
-
-
-def per_rater(table: Tensor, is_completion: Tensor, batch: Sequence[Ranked]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Scores, ranks and where there is a completion, one row for each rater of each prompt, and each row's weight.
-
-    The rows of a prompt weigh 1 together.
-    """
-    raters = [len(each.ranks) for each in batch]
-    width = table.shape[1]
-    ranks = [[*own, *[0] * (width - len(own))] for each in batch for own in each.ranks]
-    of = torch.repeat_interleave(torch.arange(len(batch)), torch.tensor(raters)).to(table.device)
-    weight = (1 / torch.tensor(raters, device=table.device))[of]
-    return table[of], torch.tensor(ranks, device=table.device), is_completion[of], weight
+def votes_and_ranks(
+    rows: Sequence[Ranking],
+) -> tuple[Float[Tensor, "prompts completions completions"], Int[Tensor, "prompts completions"]]:
+    """People's votes on every pair, as `plumbline.algorithms.preference` takes them, and the joint ranks, padded by 0."""
+    width = max(len(row.completions) for row in rows)
+    votes = torch.zeros(len(rows), width, width)
+    ranks = torch.zeros(len(rows), width, dtype=torch.long)
+    for number, row in enumerate(rows):
+        ranks[number, : len(row.ranks)] = torch.tensor(row.ranks)
+        for pair in row.pairs:
+            votes[number, pair.better, pair.worse] = pair.votes
+    return votes, ranks
 
 
 def losses(
-    scorer: Scorer, rows: Sequence[Candidates], batch: Sequence[Ranked], params: Reward
+    scorer: Scorer, rows: Sequence[Candidates], batch: Sequence[Ranking], params: Reward
 ) -> tuple[Tensor, Tensor]:
-    """The sum of the loss over prompts, each the mean over its raters, and the leads of all their untied pairs."""
-    table, ranks, is_completion, weight = per_rater(*candidate_scores(scorer, rows), batch)
-    loss = ranking_loss(
-        table, ranks, is_completion, margin=params.margin, centring=params.centring, keep_ties=params.keep_ties
-    )
-    return (weight * loss).sum(), leads(table.detach(), ranks, is_completion)[0]
+    """The sum of the loss over prompts, and of the votes on their untied pairs [those for the scorer's order, all]."""
+    scores, _ = candidate_scores(scorer, rows)
+    votes, ranks = (each.to(scores.device) for each in votes_and_ranks(batch))
+    loss = ranking_loss(scores, votes, ranks, margin=params.margin, centring=params.centring)
+    return loss.sum(), torch.stack(agreement(scores.detach(), untied(votes))).sum(1)
 
 
 def train_scorer(
     scorer: Scorer,
-    train: Sequence[Ranked],
-    validation: Sequence[Ranked],
+    train: Sequence[Ranking],
+    validation: Sequence[Ranking],
     params: Reward,
     report: Report,
     checkpoints: Checkpoints | None = None,
 ) -> None:
     """Train what is trainable of `scorer`, in place.
 
-    `report(step, values)` gets loss (nats per pair, mean over the prompts since the last report), accuracy on their
-    pairs, learning_rate, tokens_per_second, and now and then validation_loss and validation_accuracy.
+    `report(step, values)` gets loss (nats per pair, mean over the prompts since the last report), accuracy (share
+    of the votes on their untied pairs that the scores agree with), learning_rate, tokens_per_second, and now and then validation_loss and validation_accuracy.
     The loss is a mean over the prompts of the whole batch, so `micro_batch` does not change the result.
     With `checkpoints`, a run that was killed goes on from the newest, after reporting again what came before it;
     weights and reports end as those of an undisturbed run, to the byte.
@@ -115,9 +93,9 @@ def train_scorer(
             part = chosen[start : start + params.micro_batch]
             batch = [rows[number] for number in part]
             with torch.autocast(scorer.device.type, torch.bfloat16, enabled=params.precision == "bfloat16"):
-                loss, lead = losses(scorer, batch, [train[number] for number in part], params)
+                loss, agreed = losses(scorer, batch, [train[number] for number in part], params)
             finite(loss, curve.step).div(params.batch).backward()
-            curve.add(loss.item(), lead, sum(row.tokens for row in batch))
+            curve.add(loss.item(), agreed, sum(row.tokens for row in batch))
         torch.nn.utils.clip_grad_norm_(learning, params.gradient_clip)
         for group in optimiser.param_groups:
             group["lr"] = rate
@@ -131,7 +109,7 @@ def train_scorer(
     scorer.eval()
 
 
-def encoded(scorer: Scorer, rows: Sequence[Ranked]) -> list[Candidates]:
+def encoded(scorer: Scorer, rows: Sequence[Ranking]) -> list[Candidates]:
     return candidates(scorer, [each.prompt for each in rows], [each.completions for each in rows])
 
 
@@ -144,21 +122,21 @@ def learning_rate(step: int, steps: int, params: Reward) -> float:
 
 
 def validation_values(
-    scorer: Scorer, rows: Sequence[Candidates], ranked: Sequence[Ranked], params: Reward
+    scorer: Scorer, rows: Sequence[Candidates], rankings: Sequence[Ranking], params: Reward
 ) -> dict[str, float]:
     """Loss and accuracy on held-out prompts, without dropout."""
     order = sorted(range(len(rows)), key=lambda number: (rows[number].tokens, number))
-    total, seen = 0.0, []
+    total, right, votes = 0.0, 0.0, 0.0
     was_training = scorer.training
     scorer.eval()
     with torch.inference_mode():
         for start in range(0, len(order), params.micro_batch):
             part = order[start : start + params.micro_batch]
-            loss, lead = losses(scorer, [rows[number] for number in part], [ranked[number] for number in part], params)
+            loss, agreed = losses(scorer, [rows[each] for each in part], [rankings[each] for each in part], params)
             total += loss.item()
-            seen.append(lead)
+            right, votes = right + agreed[0].item(), votes + agreed[1].item()
     scorer.train(was_training)
-    return {"validation_loss": total / len(rows), "validation_accuracy": accuracy(torch.cat(seen))}
+    return {"validation_loss": total / len(rows), "validation_accuracy": right / votes}
 
 
 class Curve:
@@ -169,11 +147,11 @@ class Curve:
         self.step = 0
         self.told: list[tuple[int, dict[str, float]]] = []
         self.loss, self.right = 0.0, 0.0  # sums since the last report
-        self.prompts, self.pairs = 0, 0
+        self.prompts, self.votes = 0, 0.0
         self.tokens, self.began = 0, time.monotonic()  # of this process
 
     def state(self) -> dict[str, Any]:
-        names = ("step", "told", "loss", "right", "prompts", "pairs")
+        names = ("step", "told", "loss", "right", "prompts", "votes")
         return {name: getattr(self, name) for name in names}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -185,11 +163,11 @@ class Curve:
         self.told.append((step, values))
         self.report(step, dict(values))
 
-    def add(self, loss: float, lead: Tensor, tokens: int) -> None:
-        """A micro-batch's loss, summed over prompts, the leads of its pairs, and the tokens that were read for it."""
+    def add(self, loss: float, agreed: Tensor, tokens: int) -> None:
+        """What `losses` says of a micro-batch, and the tokens that were read for it."""
         self.loss += loss
-        self.right += accuracy(lead) * len(lead) if len(lead) else 0.0
-        self.pairs += len(lead)
+        self.right += agreed[0].item()
+        self.votes += agreed[1].item()
         self.tokens += tokens
 
     def stepped(self, prompts: int, rate: float) -> None:
@@ -198,8 +176,8 @@ class Curve:
         if self.step % self.every:
             return
         values = {"loss": self.loss / self.prompts, "learning_rate": rate}
-        if self.pairs:
-            values["accuracy"] = self.right / self.pairs
+        if self.votes:
+            values["accuracy"] = self.right / self.votes
         values["tokens_per_second"] = self.tokens / max(time.monotonic() - self.began, 1e-9)
-        self.loss, self.right, self.prompts, self.pairs = 0.0, 0.0, 0, 0
+        self.loss, self.right, self.prompts, self.votes = 0.0, 0.0, 0, 0.0
         self.tell(self.step, values)

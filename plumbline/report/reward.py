@@ -29,13 +29,14 @@ def page(
     """The whole report as one HTML document."""
     return document(
         "reward.html.j2",
-        {"NAMES": NAMES, "percent": percent, "signed": signed, "span": span},
+        {"NAMES": NAMES, "percent": percent, "signed": signed, "span": span, "people": people},
         it=numbers,
         title=title(numbers),
         verdict=verdict(numbers),
         wrong=wrong,
         settings=params.model_dump(),
-        accuracy_chart=accuracy_chart(numbers["accuracy"]),
+        accuracy_chart=accuracy_chart(numbers["accuracy"], "Share of people's votes"),
+        majority_chart=accuracy_chart(numbers["majority_accuracy"], "Share of pairs as most people have them"),
         distance_chart=distance_chart(numbers["accuracy_by_distance"]),
         calibration_chart=calibration_chart(numbers["calibration"]),
         loss_chart=curve_chart(curves, "loss", "Loss by step"),
@@ -45,7 +46,9 @@ def page(
 
 def title(numbers: dict[str, Any]) -> str:
     """The result in one sentence."""
-    return f"The scorer orders {percent(numbers['accuracy']['scorer']['value'])} of held-out pairs as people do"
+    return (
+        f"The scorer agrees with {percent(numbers['accuracy']['scorer']['value'])} of people's votes on held-out pairs"
+    )
 
 
 def verdict(numbers: dict[str, Any]) -> str:
@@ -62,7 +65,7 @@ def verdict(numbers: dict[str, Any]) -> str:
 
 
 def percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f} %"
+    return "–" if share is None else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
 def signed(value: float | None) -> str:
@@ -76,26 +79,33 @@ def span(numbers: Numbers, show: Any) -> str:
     return "" if low is None or high is None else f"{show(low)} to {show(high)}"
 
 
-def accuracy_chart(accuracy: Mapping[str, Numbers]) -> str:
+def people(agreeing: float, judged: float) -> str:
+    """How many of those who judged a pair; a tie is half a vote."""
+    if judged == 1:
+        return "The one person asked"
+    return f"{agreeing:g} of {judged:g} people{'' if agreeing == round(agreeing) else ' (a tie is half a vote)'}"
+
+
+def accuracy_chart(accuracy: Mapping[str, Numbers], label: str) -> str:
     """Accuracies as bars with whiskers, one for each way to order a pair."""
     groups = [
         (NAMES[name], [Bar(STYLES[name], f"{NAMES[name]}: {percent(each['value'])}", *ends(each))])
         for name, each in accuracy.items()
     ]
-    return bars(groups, "Share of held-out pairs in the order that people gave them, with 95 % intervals")
+    return bars(groups, f"{label}, with 95 % intervals")
 
 
 def distance_chart(by_distance: Mapping[str, Numbers]) -> str:
-    """The scorer's accuracy by how many ranks two completions are apart."""
+    """The scorer's accuracy by how many ranks of the joint ranking two completions are apart."""
     groups = [
-        (ranks_apart(apart), [Bar("series-1", f"{ranks_apart(apart)} apart: {percent(each['value'])}", *ends(each))])
+        (ranks_apart(apart), [Bar("series-1", f"{ranks_apart(apart)}: {percent(each['value'])}", *ends(each))])
         for apart, each in by_distance.items()
     ]
     return bars(groups, "Accuracy by distance in rank, with 95 % intervals")
 
 
 def ranks_apart(apart: str) -> str:
-    return "1 rank" if apart == "1" else f"{apart} ranks"
+    return {"0": "same rank", "1": "1 rank"}.get(apart, f"{apart} ranks")
 
 
 def ends(numbers: Numbers) -> tuple[float, float | None, float | None]:
@@ -103,14 +113,14 @@ def ends(numbers: Numbers) -> tuple[float, float | None, float | None]:
 
 
 def calibration_chart(bins: Sequence[Numbers]) -> str:
-    """How often the scorer is right against how sure it is, beside the line on which both are equal."""
+    """The share of votes for the scorer's order against what it says, beside the line on which both are equal."""
     return lines(
         [
-            Line("series-0", "as often right as sure", [(50.0, 50.0), (100.0, 100.0)]),
+            Line("series-0", "as many votes as it says", [(50.0, 50.0), (100.0, 100.0)]),
             Line("series-1", "scorer", [(100 * each["predicted"], 100 * each["observed"]) for each in bins]),
         ],
-        "Share of pairs ordered as people did, by how sure the scorer was, both in percent",
-        "how sure the scorer was, %",
+        "Share of votes for the scorer's order, by the share that it says, both in percent",
+        "share that the scorer says, %",
     )
 
 

@@ -1,6 +1,8 @@
 """Training on rankings: what it learns, what must not change it, and that a killed run ends as an undisturbed one."""
 
+from collections import Counter
 from contextlib import suppress
+from itertools import permutations
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ from safetensors.torch import load_file
 from plumbline.checkpoints import Checkpoints
 from plumbline.errors import DivergenceError
 from plumbline.models import ranking
-from plumbline.models.ranking import by_prompt, encoded, learning_rate, losses, train_scorer
+from plumbline.models.ranking import encoded, learning_rate, losses, train_scorer, votes_and_ranks
 from plumbline.models.scorer import new_scorer, raw_scores
 from plumbline.params import LoraSize, Reward
 from plumbline.rows import Preference, Ranking
@@ -17,23 +19,32 @@ from plumbline.rows import Preference, Ranking
 PARAMS = Reward(
     seed=1, start="base", lora=None, epochs=1.5, batch=8, micro_batch=4, learning_rate=3.0e-3, warmup=0.1,
     weight_decay=0.01, gradient_clip=1.0, precision="float32", gradient_checkpointing=False, checkpoint_every=5,
-    margin=0.0, centring=0.01, keep_ties=True, resamples=100, shown_pairs=2,
+    margin=0.0, centring=0.01, resamples=100, shown_pairs=2,
 )  # fmt: skip
 LORA = LoraSize(rank=2, alpha=4, dropout=0.2, targets="attention")
 
 
-def ranked(number, raters=1):
-    """Three completions, the more May the better, as every rater finds."""
-    texts = [f"arrives on {number % 28 + 1} May", f"arrives {number}", "May on May, Lotte"]
-    return [
-        Ranking(id=f"{number}-{rater}", group=str(number), prompt=f"order {number}", completions=texts, ranks=[2, 3, 1],
-                pairs=[Preference(better=2, worse=0, votes=1.0)], raters=[str(rater)], source_file="f", source_line=1)
-        for rater in range(raters)
-    ]  # fmt: skip
+def votes(*people):
+    """The pairs of a row on which these people's rankings agree or not, a tie half a vote each way."""
+    counted = Counter()
+    for ranks in people:
+        for one, other in permutations(range(len(ranks)), 2):
+            counted[one, other] += (ranks[one] < ranks[other]) + 0.5 * (ranks[one] == ranks[other])
+    return [Preference(better=one, worse=other, votes=number) for (one, other), number in counted.items() if number]
 
 
-def rows(count, raters=1):
-    return by_prompt([row for number in range(count) for row in ranked(number, raters)])
+def ranked(number, *people):
+    """Three completions; unless `people` rank them otherwise, the more May the better."""
+    people = people or ([2, 3, 1],)
+    return Ranking(
+        id=str(number), group=str(number), prompt=f"order {number}", ranks=people[0], pairs=votes(*people),
+        completions=[f"arrives on {number % 28 + 1} May", f"arrives {number}", "May on May, Lotte"],
+        raters=[str(rater) for rater in range(len(people))], source_file="f", source_line=1,
+    )  # fmt: skip
+
+
+def rows(count):
+    return [ranked(number) for number in range(count)]
 
 
 def ignore(step, values):
@@ -44,14 +55,14 @@ def learned(scorer):
     return torch.cat([weight.detach().flatten() for weight in scorer.parameters() if weight.requires_grad])
 
 
-def test_rankings_of_one_prompt_come_together_in_whatever_order_a_rater_saw_them():
-    first, second = ranked(1, raters=2)
-    turned = second.model_copy(update={"completions": second.completions[::-1], "ranks": [1, 1, 2]})
-    other = ranked(2)[0].model_copy(update={"prompt": first.prompt, "completions": ["x", "y"], "ranks": [1, 2]})
-    together, apart = by_prompt([first, turned, other])
-    assert (together.id, together.completions) == (first.id, first.completions)
-    assert together.ranks == [[2, 3, 1], [2, 1, 1]]
-    assert apart.ranks == [[1, 2]]
+def test_the_tables_of_rows_hold_every_vote_and_rank_and_nothing_else():
+    two = ranked(1, [1, 2], [1, 1]).model_copy(update={"completions": ["x", "y"]})
+    counted, ranks = votes_and_ranks([two, ranked(2, [1, 2, 3], [2, 1, 3])])
+    assert counted.tolist() == [
+        [[0, 1.5, 0], [0.5, 0, 0], [0, 0, 0]],
+        [[0, 1, 2], [1, 0, 2], [0, 0, 0]],
+    ]
+    assert ranks.tolist() == [[1, 2, 0], [1, 2, 3]]
 
 
 @pytest.mark.parametrize("family", ["llama", "t5", "bert"])
@@ -71,7 +82,7 @@ def test_a_scorer_learns_what_people_prefer_and_the_curve_says_so(model_folder, 
 
 @pytest.mark.parametrize("family", ["llama", "t5", "bert"])
 def test_the_micro_batch_changes_no_gradient(model_folder, family):
-    batch = rows(6) + [each for each in rows(8, raters=3)[6:]]
+    batch = [*rows(6), ranked(6, [1, 2, 3], [3, 1, 2], [1, 1, 1]), ranked(7, [2, 3, 1], [2, 1, 3])]
     gradients = []
     for size in (8, 3, 1):
         scorer = new_scorer(model_folder(family), None, 1)
@@ -93,26 +104,26 @@ def test_the_micro_batch_does_not_change_the_result(model_folder):
     assert torch.allclose(*results, atol=1e-3)
 
 
-def test_raters_who_agree_weigh_as_one_and_who_disagree_cancel_out(model_folder):
+def test_people_who_agree_weigh_as_one_and_who_disagree_cancel_out(model_folder):
     scorer = new_scorer(model_folder("llama"), None, 1).eval()
-    one, three = rows(2), rows(2, raters=3)
+    one, three = rows(2), [ranked(number, *[[2, 3, 1]] * 3) for number in range(2)]
     candidates = encoded(scorer, one)
-    expected, lead = losses(scorer, candidates, one, PARAMS)
-    assert torch.allclose(losses(scorer, candidates, three, PARAMS)[0], expected)
-    assert len(losses(scorer, candidates, three, PARAMS)[1]) == 3 * len(lead) == 18
-    torn = by_prompt([ranked(0)[0], ranked(0)[0].model_copy(update={"ranks": [2, 1, 3]})])
-    losses(scorer, candidates[:1], torn, PARAMS.model_copy(update={"centring": 0.0}))[0].backward()
+    expected, agreed = losses(scorer, candidates, one, PARAMS)
+    found, thrice = losses(scorer, candidates, three, PARAMS)
+    assert torch.allclose(found, expected) and torch.equal(thrice, 3 * agreed) and thrice[1] == 18
+    torn = ranked(0, [2, 3, 1], [2, 1, 3])
+    losses(scorer, candidates[:1], [torn], PARAMS.model_copy(update={"centring": 0.0}))[0].backward()
     assert scorer.head.bias.grad.abs().item() < 1e-6
 
 
-def test_prompts_without_a_pair_are_read_and_teach_nothing(model_folder):
-    tied = [row.model_copy(update={"ranks": [1, 1, 1]}) for number in range(8) for row in ranked(number)]
+def test_prompts_of_nothing_but_ties_are_learned_from_and_have_no_accuracy(model_folder):
     scorer = new_scorer(model_folder("llama"), None, 1)
     before, seen = learned(scorer), []
-    params = PARAMS.model_copy(update={"keep_ties": False, "weight_decay": 0.0, "epochs": 1.0})
-    train_scorer(scorer, by_prompt(tied), rows(2), params, lambda step, values: seen.append(values))
-    assert torch.equal(learned(scorer), before)
-    assert [values["loss"] for values in seen if "loss" in values] == [0.0]
+    params = PARAMS.model_copy(update={"epochs": 1.0})
+    tied = [ranked(number, [1, 1, 1]) for number in range(8)]
+    train_scorer(scorer, tied, rows(2), params, lambda step, values: seen.append(values))
+    assert not torch.equal(learned(scorer), before)
+    assert [set(values) for values in seen if "loss" in values] == [{"loss", "learning_rate", "tokens_per_second"}]
 
 
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing():

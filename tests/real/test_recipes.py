@@ -1,4 +1,4 @@
-"""The recipes on real rows: from the embedded base through prepare, instruct and evaluate.
+"""The recipes on real rows: from the embedded base through prepare, instruct and evaluate, or prepare and reward.
 
 Short form: some hundred rows, in every test run where ../shared/data exists. Whole: `make real`.
 """
@@ -12,16 +12,18 @@ import pytest
 import yaml
 
 from flows.experiment import changed_params, parse_overrides
-from plumbline.params import load_params
+from plumbline.params import Params, load_params
+from plumbline.rows import Ranking, read_rows
 from tasks.adapt import adapt
 from tasks.base import base
 from tasks.evaluate import evaluate
 from tasks.instruct import instruct
 from tasks.prepare import prepare
+from tasks.reward import reward
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = ROOT.parent / "shared/data"
-FOLDERS = ("mts_dialog", "self_instruct", "t0_p3")
+FOLDERS = ("mts_dialog", "self_instruct", "t0_p3", "hh_rlhf", "fg_rlhf")
 
 pytestmark = [
     pytest.mark.real,
@@ -38,15 +40,14 @@ def project(tmp_path, monkeypatch):
     shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
     (tmp_path / "artifacts").mkdir()
     (tmp_path / "artifacts/pretrain").symlink_to(ROOT / "artifacts/pretrain")
-    (tmp_path / "artifacts/world").mkdir()
     (tmp_path / "data").mkdir()
     for name in FOLDERS:
         os.symlink(ROWS / name, tmp_path / "data" / name)
     return tmp_path
 
 
-def run(project: Path, recipe: str, overrides: list[str], limit: int) -> dict[str, dict]:
-    """The metrics of the stages."""
+def prepared(project: Path, recipe: str, overrides: list[str], limit: int) -> tuple[Params, Path]:
+    """Run `base` and `prepare`, which need no world for rows of one's own: the knobs, and the folder of artifacts."""
     knobs = yaml.safe_load(changed_params(project, recipe, parse_overrides(overrides)))
     for source in knobs["prepare"]["sources"]:
         source["limit"] = limit
@@ -55,6 +56,16 @@ def run(project: Path, recipe: str, overrides: list[str], limit: int) -> dict[st
     made = Path("artifacts")
     base(params.base, pretrained=made / "pretrain", out=made / "base")
     prepare(params.prepare, base=made / "base", world=made / "world", rows=Path("data"), out=made / "prepare")
+    return params, made
+
+
+def metrics_of(*folders: Path) -> dict[str, dict]:
+    return {folder.name: json.loads((folder / "metrics.json").read_text()) for folder in folders}
+
+
+def run(project: Path, recipe: str, overrides: list[str], limit: int) -> dict[str, dict]:
+    """The metrics of the stages."""
+    params, made = prepared(project, recipe, overrides, limit)
     instruct(params.instruct, base=made / "base", data=made / "prepare", out=made / "instruct")
     for name, each in params.adapt.adapters.items():
         out = made / "adapt" / name
@@ -68,7 +79,33 @@ def run(project: Path, recipe: str, overrides: list[str], limit: int) -> dict[st
         ranks=ROOT / "docs/ranks",
         out=made / "evaluate",
     )
-    return {stage: json.loads((made / stage / "metrics.json").read_text()) for stage in ("prepare", "evaluate")}
+    return metrics_of(made / "prepare", made / "evaluate")
+
+
+def scored(project: Path, recipe: str, overrides: list[str], limit: int) -> dict[str, dict]:
+    """The metrics of `prepare` and `reward`."""
+    params, made = prepared(project, recipe, overrides, limit)
+    folders = {"start": made / params.reward.start, "data": made / "prepare", "world": made / "world"}
+    return metrics_of(made / "prepare", reward(params.reward, **folders, out=made / "reward"))
+
+
+def accuracies_by_hand(project: Path) -> dict[str, float]:
+    """Of score and of length: the votes that are for the completion with more of it, over all votes on untied pairs."""
+    rows = read_rows(project / "artifacts/prepare/rankings_test.jsonl", Ranking)
+    lines = [json.loads(line) for line in (project / "artifacts/reward/scores.jsonl").read_text().splitlines()]
+    of = {(line["id"], line["completion"]): line for line in lines}
+    found = {}
+    for what in ("score", "length"):
+        right = total = 0.0
+        for row in rows:
+            numbers = [of[row.id, text][what] for text in row.completions]
+            votes = {(pair.better, pair.worse): pair.votes for pair in row.pairs}
+            for (better, worse), count in votes.items():
+                if count != votes.get((worse, better), 0):
+                    total += count
+                    right += count * ((numbers[better] > numbers[worse]) + 0.5 * (numbers[better] == numbers[worse]))
+        found[what] = right / total
+    return found
 
 
 def all_rows_are_accounted_for(project: Path, metrics: dict) -> bool:
@@ -100,3 +137,25 @@ def test_all_real_rows_lower_the_held_out_loss_by_a_fifth(project, recipe):
     metrics = run(project, recipe, [], limit=0)
     assert all_rows_are_accounted_for(project, metrics["prepare"])
     assert share_of_loss_left(metrics["evaluate"]) <= 0.8
+
+
+@pytest.mark.parametrize(("recipe", "limit"), [("hh_rlhf", 40), ("fg_rlhf", 20)])
+def test_some_dozen_prompts_with_peoples_votes_are_learned_and_measured_without_a_world(project, recipe, limit):
+    quick = ["prepare.validation=0.15", "prepare.max_tokens=300", "prepare.reject_limit=0.9", "reward.epochs=0.2"]
+    metrics = scored(project, recipe, quick, limit)
+    told, feedback = metrics["reward"], metrics["prepare"]["feedback"]
+    assert all_rows_are_accounted_for(project, metrics["prepare"])
+    assert sum(told["votes"].values()) == sum(each["verdicts"] for each in feedback.values())
+    accuracy = {name: each["value"] for name, each in told["accuracy"].items()}
+    by_hand = accuracies_by_hand(project)
+    assert (accuracy["scorer"], accuracy["longer"]) == pytest.approx((by_hand["score"], by_hand["length"]))
+    assert set(accuracy) == {"scorer", "longer", "shorter", "random"} and set(told["correlation"]) == {"length"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["hh_rlhf", "fg_rlhf"])
+def test_all_of_peoples_votes_leave_a_scorer_that_is_not_clearly_worse_than_chance(project, recipe):
+    metrics = scored(project, recipe, [], limit=0)
+    print(recipe, json.dumps({name: metrics["reward"][name] for name in ("prompts", "pairs", "groups", "accuracy")}))
+    assert all_rows_are_accounted_for(project, metrics["prepare"])
+    assert metrics["reward"]["accuracy"]["scorer"]["high"] > 0.5

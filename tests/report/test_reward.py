@@ -2,10 +2,11 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from plumbline.metrics.pairs import measure
 from plumbline.params import load_params
-from plumbline.report.reward import page, title, verdict
+from plumbline.report.reward import page, people, title, verdict
 
 PARAMS = load_params(Path("params.yaml")).reward
 CURVES = [
@@ -21,38 +22,47 @@ CURVES = [
 ]
 WRONG = [
     {"prompt": "<|user|>\nWhere is it?", "better": "Here <b>& now</b>.", "worse": "No.", "gold": [1.0, 0.25],
-     "predicted": 0.987, "agreeing": 2, "raters": 3},
+     "predicted": 0.987, "agreeing": 2.0, "people": 3.0},
 ]  # fmt: skip
 
 
 def numbers(prompts=30, gold=True, right=True):
-    scores = [[1.0, 0.0, -1.0]] * prompts
-    ranks = [[[1, 2, 3] if right else [3, 2, 1]] if number % 5 else [[2, 1, 3]] for number in range(prompts)]
+    """Two of three people order the three answers as the scorer does, the third turns the first two around."""
+    scores = [[1.0, 0.0, -1.0] if right else [-1.0, 0.0, 1.0]] * prompts
+    votes = torch.tensor([[[0.0, 2, 3], [1, 0, 3], [0, 0, 0]]] * prompts)
+    ranks = torch.tensor([[1, 2, 3]] * prompts)
     lengths = [[5.0, 9.0, 7.0]] * prompts
     groups = [str(number) for number in range(prompts)]
     return {
         "prompts": {"train": 100, "validation": 10, "test": prompts},
-        "rankings": {"train": 300, "validation": 30, "test": prompts},
+        "votes": {"train": 900, "validation": 90, "test": 9 * prompts},
         "groups": prompts,
         "parameters": {"trained": 10, "all": 1000},
         "scale": {"mean": 0.5, "deviation": 2.0},
-        **measure(scores, ranks, groups, lengths, scores if gold else None, resamples=100, seed=1),
+        **measure(scores, votes, ranks, groups, lengths, scores if gold else None, resamples=100, seed=1),
     }
 
 
 def test_the_title_and_the_verdict_say_what_the_numbers_say():
-    assert title(numbers()) == "The scorer orders 93.3 % of held-out pairs as people do"
+    assert title(numbers()) == "The scorer agrees with 88.9\xa0% of people's votes on held-out pairs"
     assert "clearly more than chance or length explain" in verdict(numbers())
     assert "not clearly more" in verdict(numbers(right=False))
     assert "too few" in verdict(numbers(prompts=1))
 
 
+def test_people_are_counted_as_they_are():
+    assert people(2.0, 3.0) == "2 of 3 people"
+    assert people(2.5, 3.0) == "2.5 of 3 people (a tie is half a vote)"
+    assert people(1.0, 1.0) == "The one person asked"
+
+
 def test_every_number_that_matters_is_on_the_page():
     text = page(numbers(), WRONG, CURVES, PARAMS)
-    for expected in ("longer wins", "shorter wins", "random", "gold score", "93.3 %", "the length in tokens", "98.7 % sure",
-                     "2 of 3 raters", "gold 0.25", "validation_accuracy"):  # fmt: skip
+    for expected in ("longer wins", "shorter wins", "random", "gold score", "88.9\xa0%", "100.0\xa0%",
+                     "the length in tokens", "98.7\xa0% sure", "2 of 3 people preferred the first", "gold 0.25",
+                     "900 votes", "validation_accuracy"):  # fmt: skip
         assert expected in text
-    assert text.count("<svg") == 5
+    assert text.count("<svg") == 6
 
 
 def test_text_of_people_is_escaped_and_nothing_is_loaded():

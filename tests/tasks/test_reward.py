@@ -37,12 +37,19 @@ def start(tmp_path_factory):
     return folder
 
 
-def ranked(number, ranks=(1, 2, 3)):
+def ranked(number, source="world/replies.jsonl"):
+    """Three completions, of which two people like the first best and differ on the others."""
+    votes = {(0, 1): 2.0, (0, 2): 2.0, (1, 2): 1.0, (2, 1): 1.0}
     return Ranking(
-        id=str(number), group=f"g{number}", prompt=f"order {number}", ranks=list(ranks), raters=["a", "b"],
-        pairs=[Preference(better=0, worse=1, votes=2.0)],
-        completions=[f"arrives on {number % 28 + 1} May", f"order {number}", "on May May"], source_file="f", source_line=1,
+        id=str(number), group=f"g{number}", prompt=f"order {number}", ranks=[1, 2, 2], raters=["a", "b"],
+        pairs=[Preference(better=one, worse=other, votes=each) for (one, other), each in votes.items()],
+        completions=[f"arrives on {number % 28 + 1} May", f"order {number}", "on May May"],
+        source_file=source, source_line=1,
     )  # fmt: skip
+
+
+def even(row):
+    return row.model_copy(update={"pairs": row.pairs[2:]})
 
 
 @pytest.fixture
@@ -69,10 +76,16 @@ def test_the_folder_holds_a_scorer_that_gives_the_scores_that_were_measured(star
     out = reward(PARAMS.model_copy(update={"lora": lora}), start=start, data=data, world=world, out=tmp_path / "out")
     numbers = read_json(out / "metrics.json")
     assert numbers["prompts"] == {"train": 16, "validation": 4, "test": 12}
-    assert numbers["rankings"] == {"train": 16, "validation": 4, "test": 12}
-    assert numbers["pairs"] == 36 and numbers["accuracy"]["gold"]["value"] == 1
+    assert numbers["votes"] == {"train": 96, "validation": 24, "test": 72}
+    assert (numbers["pairs"], numbers["counted_votes"]) == (24, 48)
+    assert numbers["accuracy"]["gold"]["value"] == numbers["majority_accuracy"]["gold"]["value"] == 1
     assert numbers["accuracy"]["longer"]["value"] + numbers["accuracy"]["shorter"]["value"] == pytest.approx(1)
     rows = [json.loads(line) for line in (out / "scores.jsonl").read_text().splitlines()]
+    assert [(row["rank"], row["votes_for"], row["votes_against"]) for row in rows[:3]] == [
+        (1, 4, 0),
+        (2, 1, 3),
+        (2, 1, 3),
+    ]
     prompts = {str(number): f"order {number}" for number in range(30, 42)}
     found = scores(
         load_scorer(out / "model"), [prompts[row["id"]] for row in rows], [row["completion"] for row in rows], 4
@@ -85,18 +98,31 @@ def test_the_folder_holds_a_scorer_that_gives_the_scores_that_were_measured(star
     assert (numbers["parameters"]["trained"] < 0.2 * numbers["parameters"]["all"]) == (lora is not None)
 
 
-def test_without_gold_scores_of_all_rankings_the_correlation_with_them_is_left_out(start, data, world, tmp_path):
-    (world / "gold.jsonl").unlink()
-    numbers = read_json(reward(PARAMS, start=start, data=data, world=world, out=tmp_path / "out") / "metrics.json")
+def test_rankings_that_are_not_the_worlds_need_no_world_and_are_measured_without_gold(start, data, tmp_path):
+    write_rows(data / "rankings_test.jsonl", [ranked(n, "data/own.jsonl") for n in range(30, 42)])
+    out = reward(PARAMS, start=start, data=data, world=tmp_path / "nowhere", out=tmp_path / "out")
+    numbers = read_json(out / "metrics.json")
     assert set(numbers["correlation"]) == {"length"} and "gold" not in numbers["accuracy"]
+
+
+def test_rankings_of_the_world_are_not_measured_without_its_gold_scores(start, data, world, tmp_path):
+    (world / "gold.jsonl").unlink()
+    with pytest.raises(ArtifactError, match=r"gold\.jsonl is missing, .* run `dvc repro -f world`"):
+        reward(PARAMS, start=start, data=data, world=world, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
     ("split", "rows", "error", "says"),
     [
         ("validation", [], DataError, "rankings_validation.jsonl: no rows; raise its share"),
-        ("train", [ranked(1, (1, 1, 1))], DataError, "rankings_train.jsonl: all completions are tied"),
-        ("test", None, ArtifactError, "rankings_test.jsonl: no such file; give prepare.sources one of format ranked"),
+        ("train", [even(ranked(1))], DataError, "rankings_train.jsonl: people are divided evenly on every pair"),
+        (
+            "test",
+            None,
+            ArtifactError,
+            "rankings_test.jsonl: no such file; give prepare.sources one of a format of pref",
+        ),
     ],
 )
 def test_rankings_that_teach_or_show_nothing_are_refused_in_one_line(
