@@ -17,7 +17,7 @@ def test_the_project_s_own_params_are_well_formed():
 
 CASES = {
     "misspelt knob": (
-        "  epochs: 1.6",
+        "  epochs: 1.7",
         "  epoch: 1.4",
         ["instruct.epoch: unknown knob; did you mean epochs?", "instruct.epochs: is missing"],
     ),
@@ -93,10 +93,10 @@ CASES = {
     ),
     "own learning rate as text": ("learning_rate: 5.0e-2", "learning_rate: 5e-2", ["write 5.0e-02 for 5e-2"]),
     "not a number": ("  gradient_clip: 1.0", "  gradient_clip: .nan", ["instruct.gradient_clip"]),
-    "infinity": ("  epochs: 1.6", "  epochs: .inf", ["instruct.epochs"]),
-    "bad indentation": ("  epochs: 1.6", "     epochs: 1.6", [":"]),
+    "infinity": ("  epochs: 1.7", "  epochs: .inf", ["instruct.epochs"]),
+    "bad indentation": ("  epochs: 1.7", "     epochs: 1.7", [":"]),
     "unclosed bracket": ("[causal, seq2seq]", "[causal", [":"]),
-    "a tab": ("  epochs: 1.6", "\tepochs: 1.6", [":"]),
+    "a tab": ("  epochs: 1.7", "\tepochs: 1.7", [":"]),
     "code in YAML": ("  revision: main", "  revision: !!python/object/apply:os.getcwd []", [":"]),
 }
 
@@ -127,7 +127,7 @@ def test_the_line_is_that_of_the_knob(tmp_path):
 
 def test_all_problems_come_at_once(tmp_path):
     path = tmp_path / "params.yaml"
-    text = GOOD.replace("  stemmer: false", "  stemmer: maybe").replace("  epochs: 1.6", "  epochs: none", 1)
+    text = GOOD.replace("  stemmer: false", "  stemmer: maybe").replace("  epochs: 1.7", "  epochs: none", 1)
     path.write_text(text.replace("  dialogues: 1600", "  dialogues: 0"), encoding="utf-8")
     with pytest.raises(ParamsError) as caught:
         load_params(path)

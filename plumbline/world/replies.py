@@ -10,6 +10,7 @@ polite    1 friendly, 0.5 curt, 0 rude
 concise   1 to the point, 0.5 a sentence or two too many, 0 rambling
 
 One reply of the four is good in every way; the others are drawn at random until the four gold scores differ.
+Beside them stands the reply that was sent, with its facts right.
 """
 
 import datetime

@@ -64,7 +64,7 @@ def test_a_second_run_runs_nothing_and_shows_every_stage_as_cached(project):
 
 
 def test_after_dvc_the_flow_finds_nothing_to_do_and_one_knob_reruns_just_what_depends_on_it(project):
-    toy.set_knob(project, "epochs: 1.6", "epochs: 11.4")
+    toy.set_knob(project, "epochs: 1.7", "epochs: 11.4")
     printed = toy.dvc(project, "repro")
     ran = {line for line in printed.splitlines() if line.startswith("Running stage")}
     assert ran == {f"Running stage '{stage}':" for stage in ["instruct", *AFTER]}
@@ -102,7 +102,7 @@ def test_a_mistake_ends_the_run_with_its_line_and_the_next_run_goes_on_from_ther
 @pytest.mark.parametrize("shell", ["/bin/bash", "/bin/sh"])  # one replaces itself by the stage, one stays above it
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl_c", "kill"])
 def test_a_flow_that_is_stopped_takes_its_stages_along(project, number, shell):
-    toy.set_knob(project, "epochs: 1.6", "epochs: 11.4")
+    toy.set_knob(project, "epochs: 1.7", "epochs: 11.4")
     command = [sys.executable, "-m", "flows.pipeline"]
     with subprocess.Popen(
         command,
@@ -187,7 +187,7 @@ def test_one_run_of_the_flow_is_one_parent_with_a_child_per_stage(finished):
 
 
 def test_one_dvc_repro_is_one_parent_too(project):
-    toy.set_knob(project, "epochs: 1.6", "epochs: 11.4")
+    toy.set_knob(project, "epochs: 1.7", "epochs: 11.4")
     toy.dvc(project, "repro")
     (parent,) = [run for run in parents(project) if run.info.run_name.startswith("dvc ")]
     client = MlflowClient(f"sqlite:///{project}/mlruns/mlflow.db")

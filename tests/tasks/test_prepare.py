@@ -405,7 +405,6 @@ def test_the_worlds_replies_are_ranked_under_the_prompts_of_its_demonstrations_a
         ranked = {row.id: row for row in rankings[name]}
         shown = [row for row in examples[name] if row.task == "reply"]
         assert shown and all(row.prompt == ranked[row.id].prompt and row.group == ranked[row.id].group for row in shown)
-        assert all(row.answer in ranked[row.id].completions for row in shown)
     assert sum(map(len, rankings.values())) == 150
     groups = [{row.group for row in [*examples[name], *rankings[name]]} for name in ("train", "validation", "test")]
     assert not groups[0] & groups[2] and not groups[0] & groups[1] and not groups[1] & groups[2]
