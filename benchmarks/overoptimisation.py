@@ -191,7 +191,7 @@ def corners(paths: Sequence[Sequence[tuple[float, float]]]) -> list[tuple[float,
 
 def placed(chart: Markup, x: int, y: int) -> str:
     """A chart as a part of a picture."""
-    return chart.replace("<svg ", f'<svg x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" ', 1)
+    return str(chart).replace("<svg ", f'<svg x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" ', 1)
 
 
 if __name__ == "__main__":
