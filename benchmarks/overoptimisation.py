@@ -20,7 +20,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -61,24 +61,26 @@ def main() -> int:
         root = Path(folder)
         os.environ |= {"MLFLOW_TRACKING_URI": f"sqlite:///{root}/mlflow.db", "PLUMBLINE_CHECKPOINTS": f"{root}/kept"}
         if chosen.healthy:
-            runs = healthy(params.ppo, chosen.healthy, root)
-            print(record(chosen.results, "healthy", {"runs": runs}))
+            for runs in healthy(params.ppo, chosen.healthy, root):
+                file = record(chosen.results, "healthy", {"runs": runs})
+            print(file)
             return int(any(run["alarms"] for run in runs))
-        result = matrix(params, chosen.sizes, chosen.coefficients, chosen.cycles, root)
-    print(record(chosen.results, "overoptimisation", result))
-    chosen.plot.parent.mkdir(parents=True, exist_ok=True)
-    chosen.plot.write_text(plot(result["runs"]), encoding="utf-8")
+        chosen.plot.parent.mkdir(parents=True, exist_ok=True)
+        for result in matrix(params, chosen.sizes, chosen.coefficients, chosen.cycles, root):  # each has one run more
+            file = record(chosen.results, "overoptimisation", result)
+            chosen.plot.write_text(plot(result["runs"]), encoding="utf-8")
+    print(file)
     loose = min(result["runs"], key=lambda run: (run["coefficient"], run["rankings"]))
     return int(not loose["alarms"])
 
 
 def matrix(
     params: Params, sizes: Sequence[int], coefficients: Sequence[float], cycles: int, root: Path
-) -> dict[str, Any]:
-    """A scorer of each size, and by each a policy at each coefficient."""
+) -> Iterator[dict[str, Any]]:
+    """A scorer of each size, and by each a policy at each coefficient; all that was measured, after every policy."""
     rows = read_rows(DATA / "rankings_train.jsonl", Ranking)
     random.Random(params.reward.seed).shuffle(rows)
-    scorers, runs = [], []
+    result: dict[str, Any] = {"cycles": cycles, "scorers": [], "runs": []}
     for size in sizes:
         few = rows[: size or len(rows)]
         passes = params.reward.epochs * math.sqrt(len(rows) / len(few))
@@ -91,24 +93,24 @@ def matrix(
         )
         found = read_json(out / "metrics.json")
         about = {"rankings": len(few), "passes": passes, "accuracy": found["accuracy"]["scorer"]}
-        scorers.append(about | {"correlation": found["correlation"]})
+        result["scorers"].append(about | {"correlation": found["correlation"]})
         for coefficient in coefficients:
             price = params.ppo.kl.model_copy(update={"coefficient": coefficient, "control": "fixed"})
             knobs = params.ppo.model_copy(update={"kl": price, "cycles": cycles})
             run = learned(knobs, out, root / f"ppo-{len(few)}-{coefficient}")
-            runs.append({"rankings": len(few), "coefficient": coefficient, **run})
+            result["runs"].append({"rankings": len(few), "coefficient": coefficient, **run})
             print(told(f"{len(few)} rankings, {coefficient:g} a nat", run), flush=True)
-    return {"cycles": cycles, "scorers": scorers, "runs": runs}
+            yield result
 
 
-def healthy(params: Ppo, runs: int, root: Path) -> list[dict[str, Any]]:
-    """The default run again and again, each with another seed."""
-    found = []
+def healthy(params: Ppo, runs: int, root: Path) -> Iterator[list[dict[str, Any]]]:
+    """The default run again and again, each with another seed; all that was measured, after every run."""
+    found: list[dict[str, Any]] = []
     for seed in range(params.seed + 1, params.seed + 1 + runs):
         run = learned(params.model_copy(update={"seed": seed}), REWARD, root / f"ppo-{seed}")
         found.append({"seed": seed, **run})
         print(told(f"seed {seed}", run), flush=True)
-    return found
+        yield found
 
 
 def cut(rows: Sequence[Ranking], folder: Path) -> Path:

@@ -123,7 +123,7 @@ def test_the_stage_scores_every_task_and_model_and_writes_all_it_promises(run):
     assert {file.name for file in out.iterdir()} == {"metrics.json", "answers.jsonl", "plots", "report.html"}
 
     answers = [json.loads(line) for line in (out / "answers.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert len(answers) == 2 * 10 + (6 + 2) + (4 + 2) + (2 + 2)
+    assert len(answers) == 2 * 10 + (6 + 2) + (4 + 2) + (6 + 2)
     assert {line["model"] for line in answers} == {"base", "instruct", "terse", "whole", "ppo"}
     assert all(line["rougeL_recall"] == 1.0 for line in answers if line["model"] == "instruct")
 
@@ -156,7 +156,7 @@ def test_a_policy_is_compared_with_the_model_that_it_lies_on_and_stands_beside_n
     out = run()
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     kept, lost = (metrics["forgetting"]["ppo"][task] for task in ("summarise", "find/label"))
-    assert (kept["rows"], kept["before"]["value"], kept["difference"]["value"]) == (2, 1.0, 0.0)
+    assert (kept["rows"], kept["before"]["value"], kept["difference"]["value"]) == (6, 1.0, 0.0)
     assert (lost["rows"], lost["before"]["value"], lost["difference"]["value"]) == (2, 1.0, -1.0)
     assert "ppo" not in metrics["models"] and not [task for task in metrics["scores"].values() if "ppo" in task]
     assert "policy on instruct" in (out / "report.html").read_text(encoding="utf-8")
