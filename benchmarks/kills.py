@@ -2,11 +2,14 @@
 
 python -m benchmarks.kills                 at least 50 kills, and a control for every piece of the state
 python -m benchmarks.kills --kills 10 --no-controls
+python -m benchmarks.kills --kills 20 --only reward,ppo
 
 Each run is a real stage with tiny models and rows, as `python -m tasks.<stage>` runs it, in a process group of its own
 that is ended by SIGKILL: at any moment, in the middle of a save, or while it goes on after the last kill; then it is
 started again, until it is done. Its folder must have the digest of the undisturbed one, and MLflow every point once.
-A control is killed once and goes on without one piece of its state: its digest must differ.
+A control is killed once and goes on without one piece of its state: its digest must differ. A piece is what a loop takes
+out of its checkpoint: of `ppo` the `history` of all cycles is also its position among the prompts, its running statistics
+and its alarms.
 
 The stages are forks of this process, which has the slow imports behind it (see plumbline.warm).
 """
@@ -24,7 +27,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -53,6 +56,18 @@ ADAPTERS = {
     "lora": {"kind": "lora", "rank": 2, "alpha": 4, "dropout": 0.1, "targets": "attention", "learning_rate": 1.0e-2},
     "prompt": {"kind": "prompt", "tokens": 4, "init": "random", "learning_rate": 5.0e-2},
 }
+SMALL = {"rank": 2, "alpha": 4, "targets": "attention"}
+COEFFICIENT = 0.02  # at which the price of drift starts
+CYCLES = {
+    "cycles": 9, "batch": 8, "minibatch": 4, "micro_batch": 4, "sampling_batch": 8, "max_new_tokens": 6,
+    "learning_rate": 1.0e-2, "step_kl_limit": 1.0, "measured_prompts": 4, "resamples": 100, "samples": 2,
+    "checkpoint_every": 2, "rewards": {"reward": 1.0, "benchmarks.kills:noise": 0.1},
+    "kl": {"coefficient": COEFFICIENT, "control": "adaptive", "target": 0.05, "horizon": 40},
+    "alarms": {  # so narrow that one rings before the first checkpoint
+        "window": 2, "kl_budget": 1.0e-9, "kl_noise": 4.0, "length_factor": 1.6, "repetition_rise": 0.1,
+        "entropy_share": 0.4, "distinct_share": 0.6, "ended_fall": 0.2, "second_fall": 0.5,
+    },
+}  # fmt: skip
 
 # What a stage reads and is told; a stage stands here once per kind of model, or of adapter.
 STAGES: dict[str, dict[str, Any]] = (
@@ -75,45 +90,99 @@ STAGES: dict[str, dict[str, Any]] = (
         for adapter, kind in (("lora", "causal"), ("prompt", "seq2seq"))
     }
     | {
-        "reward seq2seq": {
+        f"reward {kind}": {
             "stage": "reward",
-            "inputs": {"start": "tuned-seq2seq", "data": "rows", "world": "world"},
+            "inputs": {"start": f"tuned-{kind}", "data": "rows", "world": "world"},
             "options": {},
-            "knobs": KNOBS | {"start": "instruct", "lora": None, "resamples": 100},
+            "knobs": KNOBS | {"start": "instruct", "lora": lora, "resamples": 100},
         }
+        for kind, lora in (("causal", SMALL | {"dropout": 0.1}), ("seq2seq", None))
+    }
+    | {
+        f"ppo {kind}": {
+            "stage": "ppo",
+            "inputs": {"policy": f"tuned-{kind}", "reward": f"scorer-{kind}", "data": "rows", "world": "world"},
+            "options": {},
+            "knobs": CYCLES | {"lora": lora, "values": values},
+        }
+        for kind, lora, values in (("causal", SMALL | {"dropout": 0.0}, "separate"), ("seq2seq", None, "shared"))
     }
 )
-CONTROLLED = "instruct seq2seq"  # has dropout, so that random numbers matter
-PIECES = ("weights", "optimisers", "schedule", "random", "position", "statistics")
+# The pieces of state that a control goes without, in a case where random numbers matter: there is dropout or `noise`.
+PIECES = {
+    "instruct seq2seq": ("weights", "optimisers", "schedule", "random", "position", "statistics"),
+    "reward causal": ("weights", "optimisers", "random", "position", "statistics"),
+    "ppo causal": ("policy", "values", "optimisers", "random", "kl_coefficient", "history", "healthy"),
+}
 WAYS = ("any moment", "during a save", "while it goes on")
 # Metrics that are never alike: what the clock says, and how busy the machine was.
-CLOCK = ("tokens_per_second", "seconds", "peak_memory_bytes", "peak_cuda_bytes")
+SPEEDS = ("tokens_per_second", "sampled_tokens_per_second", "learned_tokens_per_second")
+CLOCK = (*SPEEDS, "seconds", "peak_memory_bytes", "peak_cuda_bytes")
 MACHINE = "system/"
 
 
-def forget(piece: str) -> None:
-    """Have the trainers of this process go on without one piece of their state."""
+def noise(prompts: Sequence[str], answers: Sequence[str]) -> list[float]:
+    """A reward that draws random numbers, as a scorer with dropout would."""
     import torch
 
-    from plumbline.models import tuning
+    return torch.rand(len(answers)).tolist()
 
-    match piece:
-        case "weights" | "optimisers" | "random":
-            setattr(tuning, f"load_{piece}", lambda *_: None)
-        case "schedule":
+
+def forget(stage: str, piece: str) -> None:
+    """Have the training loop of this process go on without one piece of its state."""
+    import torch
+
+    from plumbline.checkpoints import Checkpoints
+    from plumbline.models import ranking, reinforcement, tuning
+
+    loop: Any = {"instruct": tuning, "reward": ranking, "ppo": reinforcement}[stage]
+    read = loop.read_json
+    if piece in ("position", "history"):  # it would come upon its own later checkpoints
+        Checkpoints.due = lambda *_: False  # type: ignore[method-assign]
+    match stage, piece:
+        case _, "weights" | "optimisers" | "random":
+            setattr(loop, f"load_{piece}", lambda *_: None)
+        case "instruct", "schedule":
             torch.optim.lr_scheduler.LambdaLR.load_state_dict = lambda *_: None  # type: ignore[method-assign]
-        case "position":
+        case "instruct", "position":
             tuning.Order.__iter__ = lambda order: iter(order.rows)  # type: ignore[method-assign]
-        case "statistics":
+        case "instruct", "statistics":
             tuning.Curves.restore = lambda *_: None  # type: ignore[method-assign]
+        case "reward", "position":
+            loop.read_json = lambda file: read(file) | {"step": 0}
+        case "reward", "statistics":
+            loop.read_json = lambda file: {"step": read(file)["step"]}
+        case "ppo", "policy" | "values":
+            loop.load_weights = lambda folder, policy: load_all_but(piece, folder, policy)
+        case "ppo", "kl_coefficient":
+            loop.read_json = lambda file: read(file) | {"kl_coefficient": COEFFICIENT}
+        case "ppo", "history":
+            loop.read_json = lambda file: read(file) | {"history": []}
+        case "ppo", "healthy":
+            load = loop.load_file
+            loop.load_file = lambda file: load(file.parent / "weights.safetensors")
+        case _:
+            raise ValueError(f"{stage} has no {piece}")
+
+
+def load_all_but(part: str, folder: Path, policy: Any) -> None:
+    """Load the weights of a checkpoint of `ppo`, but leave those of the `policy`, or of the `values`, as they began."""
+    from plumbline.models import reinforcement, state
+
+    began = reinforcement.copied(policy)
+    state.load_weights(folder, policy)
+    of_values = {id(weight) for weight in policy.value_weights().values()}
+    left = [name for name, weight in state.learning(policy).items() if (id(weight) in of_values) == (part == "values")]
+    reinforcement.put(policy, reinforcement.copied(policy) | {name: began[name] for name in left})
 
 
 def make_inputs(root: Path, record: Path) -> None:
-    """Tiny models with random weights, of each architecture, rows for them, and a new store for MLflow."""
+    """Tiny models with random weights, of each architecture, with scorers, rows for them, and a new store for MLflow."""
     import torch
     import transformers
     from mlflow import MlflowClient
 
+    from plumbline.models.scorer import candidates, new_scorer, save_scorer
     from plumbline.models.tokenizer import train_tokenizer
 
     texts = [
@@ -142,6 +211,10 @@ def make_inputs(root: Path, record: Path) -> None:
         tokenizer.save_pretrained(root / name)
         (root / f"tuned-{name}").mkdir()
         (root / f"tuned-{name}/model").symlink_to(root / name)
+        scorer = new_scorer(root / name, None, 1)
+        (root / f"scorer-{name}").mkdir()
+        references = candidates(scorer, [text[:8] for text in texts[:8]], [[text[8:]] for text in texts[:8]])
+        save_scorer(scorer, root / name, root / f"scorer-{name}/model", references, 8)
     (root / "rows").mkdir()
     (root / "world").mkdir()
     for split, numbers in (("train", range(80)), ("validation", range(80, 88))):
@@ -193,6 +266,7 @@ class Bench:
 
     def __init__(self, root: Path, seed: int) -> None:
         self.root, self.chance = root, random.Random(seed)
+        self.dealt = Counter[str]()
         self.record = root / "mlflow.db"
         wait(forked(lambda: make_inputs(root, self.record), root / "inputs.log"), root / "inputs.log")
         self.runs = 0
@@ -219,7 +293,7 @@ class Bench:
                 "MLFLOW_TRACKING_URI": f"sqlite:///{self.record}", "PLUMBLINE_CHECKPOINTS": str(folder / "kept"),
             }  # fmt: skip
             if without:
-                forget(without)
+                forget(stage, without)
             sys.argv = [stage, *inputs, *options, "--out=out"]
             runpy.run_module(f"tasks.{stage}", run_name="__main__", alter_sys=True)
 
@@ -245,7 +319,7 @@ class Bench:
             (name,) = record.execute("SELECT status FROM runs WHERE run_uuid = ?", [run]).fetchone()
         told = Counter((key, step) for key, step, _, _ in rows if key not in CLOCK and key != "validation_loss")
         values = sorted((key, step, value) for key, step, _, value in rows if key not in CLOCK)
-        speeds = Counter(step for key, step, _, _ in rows if key == "tokens_per_second")
+        speeds = Counter((key, step) for key, step, _, _ in rows if key in SPEEDS)
         return {
             "digest": digest(folder / "out"),
             "points": values,
@@ -258,7 +332,9 @@ class Bench:
         """A run that is killed 1 to `most` times, and how it ended."""
         folder, kills, done = self.folder(case), [], False
         for _ in range(self.chance.randint(1, most)):
-            way = self.chance.choice(WAYS if checkpoints(folder) else WAYS[:2])
+            possible = WAYS if checkpoints(folder) else WAYS[:2]
+            way = min(possible, key=lambda each: (self.dealt[each], self.chance.random()))  # all come equally often
+            self.dealt[way] += 1
             before = checkpoints(folder)
             process = self.start(case, folder)
             started = time.monotonic()
@@ -310,14 +386,14 @@ class Bench:
         end = time.monotonic() + self.chance.uniform(0, usual * (0.5 if way == "while it goes on" else 1.0))
         return lambda: time.monotonic() > end
 
-    def control(self, piece: str, usual: dict[str, Any]) -> dict[str, Any]:
+    def control(self, case: str, piece: str, usual: dict[str, Any]) -> dict[str, Any]:
         """A run that is killed after its second checkpoint and goes on without one piece of its state, or with all."""
-        folder = self.folder(CONTROLLED)
-        process = self.start(CONTROLLED, folder)
+        folder = self.folder(case)
+        process = self.start(case, folder)
         watch(process, lambda: len(checkpoints(folder)) == 2)
         end(process)
-        wait(self.start(CONTROLLED, folder, None if piece == "nothing" else piece), folder / "log")
-        return {"without": piece, "same_bytes": digest(folder / "out") == usual["digest"]}
+        wait(self.start(case, folder, None if piece == "nothing" else piece), folder / "log")
+        return {"case": case, "without": piece, "same_bytes": digest(folder / "out") == usual["digest"]}
 
 
 def end(process: int) -> None:
@@ -357,21 +433,25 @@ def wait(process: int, log: Path) -> None:
         sys.exit(f"a run ended with exit code {code}:\n{log.read_text(errors='replace')}")
 
 
-def measure(kills: int, controls: bool, most: int, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """At least `kills` kills over all stages, and the controls."""
+def measure(
+    cases: Sequence[str], kills: int, controls: bool, most: int, seed: int, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """At least `kills` kills over the cases, and the controls."""
     with tempfile.TemporaryDirectory() as root:
         bench = Bench(Path(root).resolve(), seed)
-        usual = {case: bench.undisturbed(case) for case in STAGES}
+        usual = {case: bench.undisturbed(case) for case in cases}
         runs: list[dict[str, Any]] = []
         while sum(len(run["kills"]) for run in runs) < kills:
-            case = list(STAGES)[len(runs) % len(STAGES)]
+            case = cases[len(runs) % len(cases)]
             runs.append(bench.killed(case, usual[case], most))
             run = runs[-1]
             ways = ", ".join(f"{kill['way']} ({kill['seconds']} s)" for kill in run["kills"]) or "done before a kill"
             say(f"{len(runs):3}  {case:18} {'equal' if good(run) else 'DIFFERS':8} {ways}")
-        found = [bench.control(piece, usual[CONTROLLED]) for piece in (("nothing", *PIECES) if controls else ())]
+        controlled = [case for case in cases if case in PIECES] if controls else []
+        found = [bench.control(case, piece, usual[case]) for case in controlled for piece in ("nothing", *PIECES[case])]
         for control in found:
-            say(f"     without {control['without']:12} {'equal' if control['same_bytes'] else 'differs'}")
+            told = "equal" if control["same_bytes"] else "differs"
+            say(f"     {control['case']:18} {told:8} without {control['without']}")
     return {
         "undisturbed": {case: {"digest": each["digest"], "seconds": round(each["seconds"], 2)} for case, each in usual.items()},
         "runs": runs,
@@ -400,13 +480,22 @@ def main() -> int:
     parser.add_argument("--most", type=int, default=4, help="kills of one run")
     parser.add_argument("--seed", type=int, default=1, help="of the moments")
     parser.add_argument("--no-controls", dest="controls", action="store_false")
+    parser.add_argument("--only", default=",".join(STAGES), help="stages, or single cases of them, with commas between")
     parser.add_argument("--results", type=Path, default=RESULTS)
     chosen = parser.parse_args()
+    named = {
+        name: [case for case in STAGES if name in (case, STAGES[case]["stage"])] for name in chosen.only.split(",")
+    }
+    if not all(named.values()):
+        parser.error(f"--only {chosen.only}: not all are stages or cases; there are {', '.join(STAGES)}")
+    cases = list(dict.fromkeys(case for own in named.values() for case in own))
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     for name in IMPORTS:
         importlib.import_module(name)
     started = time.monotonic()
-    found = measure(chosen.kills, chosen.controls, chosen.most, chosen.seed, lambda line: print(line, flush=True))
+    found = measure(
+        cases, chosen.kills, chosen.controls, chosen.most, chosen.seed, lambda line: print(line, flush=True)
+    )
     about = {"machine": machine(), "commit": commit(), "seconds": round(time.monotonic() - started)}
     file = record(chosen.results, "kills", {**about, **found})
     summary = found["summary"]

@@ -233,7 +233,7 @@ class Adapt(Tuning):
 
     @model_validator(mode="after")
     def names_are_not_those_of_other_models(self) -> "Adapt":
-        if taken := [name for name in self.adapters if name in ("base", "instruct")]:
+        if taken := [name for name in self.adapters if name in ("base", "instruct", "ppo")]:
             raise ValueError(f"an adapter cannot be called {taken[0]}, as a model that it is compared with is")
         return self
 

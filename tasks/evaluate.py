@@ -2,7 +2,7 @@
 
 reads    base      the model before training            data  test.jsonl, train.jsonl
          instruct  the instruction-tuned model and its curves    adapt  the folders of all adapters
-         ranks     results of benchmarks/ranks.py, if any
+         ppo       the policy, which lies on instruct    ranks  results of benchmarks/ranks.py, if any
 writes   out       metrics.json, answers.jsonl, plots/<task>.csv, report.html
 maths    plumbline/metrics/score.py, plumbline/algorithms/bootstrap.py
 """
@@ -29,13 +29,18 @@ if TYPE_CHECKING:
     from plumbline.models.adapters import Choice
 
 REFERENCE = "base"  # the model that the others are compared with
+POLICY = "ppo"  # learned from a scorer on prompts of one task, and from no reference: shown for what it forgot
+REWARDED = "reply"
 NOT_PLOTTED = ("bleu", "loss")  # they have scales of their own
 
 
-def evaluate(params: Evaluate, *, base: Path, data: Path, instruct: Path, adapt: Path, ranks: Path, out: Path) -> Path:
+def evaluate(
+    params: Evaluate, *, base: Path, data: Path, instruct: Path, adapt: Path, ppo: Path, ranks: Path, out: Path
+) -> Path:
     """Compare the models on the same held-out rows: scores, paired differences, answers side by side.
 
-    An adapter answers the rows of its own tasks, and of each other task as many as show what it forgot.
+    An adapter answers the rows of its own tasks, and of each other task as many as show what it forgot. The policy
+    answers all rows of the first task, enough to show a small fall, and as few of each other.
     """
     from plumbline.metrics.score import bleu_signature
     from plumbline.metrics.table import contributions, differences, intervals, score_rows
@@ -44,6 +49,7 @@ def evaluate(params: Evaluate, *, base: Path, data: Path, instruct: Path, adapt:
     origin = read_json(need(base, "base.json", stage="base") / "base.json")
     need(data, "test.jsonl", stage="prepare")
     need(instruct, "model", "curves.csv", "metrics.json", stage="instruct")
+    need(ppo, "metrics.json", stage="ppo")
     models = {REFERENCE: base, "instruct": instruct / "model"}
     adapters = {folder.name: read_json(folder / "metrics.json") for folder in adapter_folders(adapt)}
     rows = held_out(read_rows(data / "test.jsonl", Example), params)
@@ -54,16 +60,20 @@ def evaluate(params: Evaluate, *, base: Path, data: Path, instruct: Path, adapt:
 
     with track("evaluate", params) as run, unfinished(out) as folder:
         trained_folders = {"instruct": instruct, **{name: adapt / name for name in adapters}}
-        for name, path in {"base": base, "data": data, **trained_folders}.items():
+        folders = trained_folders | {POLICY: ppo}
+        for name, path in {"base": base, "data": data, **folders}.items():
             run.input(name, path)
         own = {name: set(tasks) for name in models} | {name: set(each["tasks"]) for name, each in adapters.items()}
+        own[POLICY] = set()
+        fully = own | {POLICY: {next(iter(tasks))}}  # the task that the page speaks of first
+        on_top = adapters | {POLICY: {"start": "instruct", "kind": "full" if (ppo / "model").exists() else "lora"}}
         wanted = {
-            name: [i for task in tasks for i in tasks[task][: None if task in own[name] else params.forgetting_rows]]
+            name: [i for task in tasks for i in tasks[task][: None if task in fully[name] else params.forgetting_rows]]
             for name in own
         }
         answers: dict[str, dict[int, str]] = {}
         scores: dict[str, dict[str, dict[int, Any]]] = {}
-        for name, texts, losses in answered(models, adapt, adapters, rows, wanted, params):
+        for name, texts, losses in answered(models, folders, on_top, rows, wanted, params):
             accepted = [references[index] for index in wanted[name]]
             answers[name] = dict(zip(wanted[name], texts, strict=True))
             scores[name] = {
@@ -91,7 +101,12 @@ def evaluate(params: Evaluate, *, base: Path, data: Path, instruct: Path, adapt:
             }
             write_plot(folder / "plots", task, table["scores"][task])
 
-        trained = {"instruct": {"start": REFERENCE, "tasks": read_json(instruct / "metrics.json")["tasks"]}, **adapters}
+        asked = {REWARDED: read_json(ppo / "metrics.json")["prompts"]["train"]}
+        trained = {
+            "instruct": {"start": REFERENCE, "tasks": read_json(instruct / "metrics.json")["tasks"]},
+            **adapters,
+            POLICY: {"start": "instruct", "tasks": asked},
+        }
         for name, training in trained.items():
             table["forgetting"][name] = {}
             for task, chosen in tasks.items():
@@ -186,7 +201,7 @@ def newest_sweep(ranks: Path, weights: dict[str, str]) -> dict[str, Any] | None:
 
 def answered(
     models: dict[str, Path],
-    adapt: Path,
+    folders: dict[str, Path],
     adapters: dict[str, Any],
     rows: Sequence[Example],
     wanted: dict[str, list[int]],
@@ -205,11 +220,11 @@ def answered(
             if adapter["start"] == name and adapter["kind"] != "full":
                 from plumbline.models.adapters import Choice, load
 
-                choice = Choice(model, load(model, path, adapt / other))
+                choice = Choice(model, load(model, path, folders[other]))
                 yield other, *answer(model, tokenizer, of(other), params, other, choice)
     for name, adapter in adapters.items():
         if adapter["kind"] == "full":
-            path = adapt / name / "model"
+            path = folders[name] / "model"
             yield name, *answer(load_model(path), load_tokenizer(path), of(name), params, name)
 
 

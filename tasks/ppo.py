@@ -76,8 +76,11 @@ def ppo(params: Ppo, *, policy: Path, reward: Path, data: Path, world: Path, out
 
         curve = TrainingCurve(run, params.cycles, CURVES, "cycles", SHOWN)
         rang: list[str] = []
+        well = 1  # the last cycle without an alarm
 
         def report(cycle: "Cycle") -> None:
+            nonlocal well
+            well = well if cycle.alarms else cycle.number
             curve.report(cycle.number, cycle.numbers)
             run.step(cycle.number, **{f"alarm.{alarm.name}": alarm.seen for alarm in cycle.alarms})
             for alarm in cycle.alarms:
@@ -94,6 +97,7 @@ def ppo(params: Ppo, *, policy: Path, reward: Path, data: Path, world: Path, out
             (folder / "healthy").mkdir()
             learner.save(beneath, folder / "healthy")
             put(learner, last)
+            print(f"ppo: {', '.join(rang)} rang; the policy of cycle {well} is kept in {out / 'healthy'}", flush=True)
         learner.save(beneath, folder)
         after = measure(learner, tokenizer, asked, params)
 
@@ -110,6 +114,7 @@ def ppo(params: Ppo, *, policy: Path, reward: Path, data: Path, world: Path, out
                 "all": sum(weight.numel() for weight in learner.parameters()),
             },
             "alarms": rang,
+            **({"healthy_cycle": well} if rang else {}),
             "measured": compared(answers, params),
         }
         write_rows(folder / "answers.jsonl", answers)

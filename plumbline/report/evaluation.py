@@ -46,7 +46,8 @@ class Sample:
 class Evaluation:
     """Everything that the page shows. The first model of every task's scores is the one compared with.
 
-    Adapters stand among the scores of the tasks that they were trained on; `forgetting` has every task of each.
+    Adapters stand among the scores of the tasks that they were trained on; `forgetting` has every task of each, and of
+    the policy, which stands nowhere else: its answers follow no reference.
     """
 
     rows: dict[str, int]
@@ -144,9 +145,11 @@ def sentence(evaluation: Evaluation, model: str) -> str:
 
 def described(evaluation: Evaluation, model: str) -> str:
     """What was done to a model in a few words."""
+    if model in evaluation.trained:
+        return "all weights, " + ("many tasks" if len(evaluation.trained[model]) > 1 else "one task")
     adapter = evaluation.adapters.get(model)
     if adapter is None:
-        return "all weights, " + ("many tasks" if len(evaluation.trained[model]) > 1 else "one task")
+        return "policy on instruct, learned from a scorer"
     how = {"lora": "LoRA", "prompt": "soft prompt", "full": "all weights"}[adapter["kind"]]
     return f"{how} on {adapter['start']}, {', '.join(adapter['tasks'])}"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.kills import load_all_but
 from plumbline.checkpoints import Checkpoints
 from plumbline.errors import DivergenceError
 from plumbline.models import reinforcement
@@ -142,7 +143,7 @@ def undisturbed(model_folder, tokenizer):
 
 
 @pytest.mark.parametrize(
-    "dropped", ["nothing", "weights", "optimisers", "random", "kl_coefficient", "history", "healthy"]
+    "dropped", ["nothing", "policy", "values", "optimisers", "random", "kl_coefficient", "history", "healthy"]
 )
 def test_every_piece_of_the_state_is_needed(model_folder, tokenizer, undisturbed, tmp_path, monkeypatch, dropped):
     run(model_folder("t5"), tokenizer, checkpoints=Checkpoints(tmp_path, 2), killed_at=4, **STATEFUL)
@@ -159,7 +160,9 @@ def drop(monkeypatch, piece):
     """Have the loop forget one piece of its state."""
     read = reinforcement.read_json
     match piece:
-        case "weights" | "optimisers" | "random":
+        case "policy" | "values":
+            monkeypatch.setattr(reinforcement, "load_weights", lambda *where: load_all_but(piece, *where))
+        case "optimisers" | "random":
             monkeypatch.setattr(reinforcement, f"load_{piece}", lambda *_: None)
         case "kl_coefficient":
             monkeypatch.setattr(reinforcement, "read_json", lambda file: read(file) | {"kl_coefficient": 0.02})

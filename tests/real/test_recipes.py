@@ -12,8 +12,11 @@ import pytest
 import yaml
 
 from flows.experiment import changed_params, parse_overrides
-from plumbline.params import Params, load_params
+from plumbline.models.load import load_model
+from plumbline.models.policy import Policy
+from plumbline.params import Params, Ppo, load_params
 from plumbline.rows import Ranking, read_rows
+from plumbline.store import write_json
 from tasks.adapt import adapt
 from tasks.base import base
 from tasks.evaluate import evaluate
@@ -49,8 +52,8 @@ def project(tmp_path, monkeypatch):
 def prepared(project: Path, recipe: str, overrides: list[str], limit: int) -> tuple[Params, Path]:
     """Run `base` and `prepare`, which need no world for rows of one's own: the knobs, and the folder of artifacts."""
     knobs = yaml.safe_load(changed_params(project, recipe, parse_overrides(overrides)))
-    for source in knobs["prepare"]["sources"]:
-        source["limit"] = limit
+    sources = [source for source in knobs["prepare"]["sources"] if not source["path"].startswith("world/")]
+    knobs["prepare"]["sources"] = [source | {"limit": limit} for source in sources]
     (project / "params.yaml").write_text(yaml.safe_dump(knobs))
     params = load_params(Path("params.yaml"))
     made = Path("artifacts")
@@ -76,6 +79,7 @@ def run(project: Path, recipe: str, overrides: list[str], limit: int) -> dict[st
         data=made / "prepare",
         instruct=made / "instruct",
         adapt=made / "adapt",
+        ppo=unlearned(params.ppo, made / "instruct", made / "ppo"),
         ranks=ROOT / "docs/ranks",
         out=made / "evaluate",
     )
@@ -106,6 +110,14 @@ def accuracies_by_hand(project: Path) -> dict[str, float]:
                     right += count * ((numbers[better] > numbers[worse]) + 0.5 * (numbers[better] == numbers[worse]))
         found[what] = right / total
     return found
+
+
+def unlearned(params: Ppo, instruct: Path, out: Path) -> Path:
+    """A folder like that of stage `ppo`, of a policy that is still the model it started from."""
+    out.mkdir()
+    Policy(load_model(instruct / "model"), params).save(instruct / "model", out)
+    write_json(out / "metrics.json", {"prompts": {"train": 0}})
+    return out
 
 
 def all_rows_are_accounted_for(project: Path, metrics: dict) -> bool:

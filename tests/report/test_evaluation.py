@@ -59,6 +59,7 @@ def evaluation(*, gains=(0.5, 0.4), text="the kettle drips", task="summarise", t
                 for each, gain in zip(tasks, gains, strict=True)
             },
             "terse": {task: forgetting_cell(0.1, 400), "intent": forgetting_cell(0.0, 0) | {"rows": 20}},
+            "ppo": {task: forgetting_cell(0.0, 0) | {"rows": 15}, "intent": forgetting_cell(0.0, 0) | {"rows": 15}},
         },
         headline={task: "rougeL", "intent": "exact_match"},
         settings={"decoding": "greedy", "resamples": 1000, "bleu_signature": {task: "nrefs:2|case:mixed"}},

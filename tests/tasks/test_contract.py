@@ -1,13 +1,18 @@
 """What every stage promises: it returns its folder, the same seed gives the same bytes, a failure leaves nothing."""
 
+import csv
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
 
+from flows.artifacts import tell_of_alarm
 from plumbline.errors import ArtifactError
+from plumbline.models import adapters
+from plumbline.models.load import load_model
 from plumbline.params import Full, load_params
-from plumbline.store import digest
+from plumbline.store import digest, read_json
 from tasks.adapt import adapt
 from tasks.base import base
 from tasks.evaluate import evaluate
@@ -38,7 +43,8 @@ SMALL = {
     },
     "reward": {"epochs": 0.5, "resamples": 100},
     "ppo": {"cycles": 2, "batch": 4, "minibatch": 4, "micro_batch": 2, "sampling_batch": 4, "max_new_tokens": 6,
-            "measured_prompts": 3, "resamples": 100, "samples": 2},
+            "measured_prompts": 3, "resamples": 100, "samples": 2,
+            "alarms": PARAMS.ppo.alarms.model_copy(update={"window": 1, "kl_budget": 1e-9, "kl_noise": 1e-9})},  # all ring
     "evaluate": {"rows_per_task": 2, "max_new_tokens": 4, "resamples": 100, "samples": 2, "forgetting_rows": 1},
 }  # fmt: skip
 
@@ -69,6 +75,10 @@ def places(tmp_path_factory):
         for name in ("sentiment", "whole"):
             start = made[start_of(f"adapt-{name}")]
             adapt(small("adapt"), adapter=name, start=start, data=made["data"], out=made["adapt"] / name)
+        made["ppo"] = ppo(
+            small("ppo"), policy=made["policy"], reward=made["reward"], data=made["data"], world=made["world"],
+            out=root / "ppo",
+        )  # fmt: skip
         yield made
 
 
@@ -85,7 +95,7 @@ STAGES = {
     "adapt-whole": (adapt, ["start", "data"]),
     "reward": (reward, ["start", "data", "world"]),
     "ppo": (ppo, ["policy", "reward", "data", "world"]),
-    "evaluate": (evaluate, ["base", "data", "instruct", "adapt", "ranks"]),
+    "evaluate": (evaluate, ["base", "data", "instruct", "adapt", "ppo", "ranks"]),
 }
 
 
@@ -175,3 +185,38 @@ def test_a_file_that_is_gone_is_named(call, places, tmp_path, stage, need, file)
         call(stage, tmp_path / "out", **{need: broken})
     assert len(str(caught.value).splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_an_alarm_is_told_everywhere_and_the_newest_healthy_policy_is_kept(places, call, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(SMALL, "ppo", SMALL["ppo"] | {"stop_on_alarm": True})
+    went_on, stopped = places["ppo"], call("ppo", tmp_path / "out")
+    for folder, learned in ((went_on, True), (stopped, False)):
+        assert [bool(row["policy_loss"]) for row in rows_of(folder / "curves.csv")] == [True, learned]
+        numbers = read_json(folder / "metrics.json")
+        assert numbers["alarms"] and numbers["healthy_cycle"] == 1
+        adapters.load(load_model(places["policy"] / "model"), places["policy"] / "model", folder / "healthy")
+        assert (folder / "healthy/values.safetensors").is_file()
+        assert "healthy/" in (folder / "report.html").read_text(encoding="utf-8")
+    # The answers of cycle 1 are those of the model it started from; the policy that goes on has learned from them.
+    assert digest(stopped / "healthy") == digest(went_on / "healthy") != digest(last_of(went_on, tmp_path))
+    printed = capsys.readouterr().out
+    monkeypatch.setattr("flows.artifacts.emit_event", lambda *_, **__: None)
+    assert [line for line in printed.splitlines() if tell_of_alarm("ppo", line)]
+    assert f"the policy of cycle 1 is kept in {stopped / 'healthy'}" in printed
+    with sqlite3.connect(tmp_path / "mlflow.db") as store:
+        told = store.execute("SELECT DISTINCT key FROM metrics WHERE key LIKE 'alarm.%'").fetchall()
+    assert {name.removeprefix("alarm.") for (name,) in told} == set(read_json(stopped / "metrics.json")["alarms"])
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def last_of(policy: Path, folder: Path) -> Path:
+    """The last policy's files, as far as its healthy self has them."""
+    last = folder / "last"
+    last.mkdir()
+    for file in (policy / "healthy").iterdir():
+        shutil.copy(policy / file.name, last)
+    return last

@@ -32,12 +32,21 @@ def rows():
 
 def stage_folders(root, examples):
     """The folders that earlier stages leave, as far as this stage reads them."""
-    for name in ("base", "data", "instruct/model", "adapt/terse", "adapt/whole/model", "adapt/.terse.unfinished-1"):
+    for name in (
+        "base",
+        "data",
+        "instruct/model",
+        "ppo",
+        "adapt/terse",
+        "adapt/whole/model",
+        "adapt/.terse.unfinished-1",
+    ):
         (root / name).mkdir(parents=True)
     write_json(
         root / "base/base.json", {"folder": "artifacts/pretrain/causal", "class": "Llama", "weights": {"w": "ab"}}
     )
     write_json(root / "instruct/metrics.json", {"tasks": {"summarise": 40}})
+    write_json(root / "ppo/metrics.json", {"prompts": {"train": 30}})
     about = {
         "rows": 40, "parameters": {"trained": 5, "all": 100}, "bytes": {"saved": 10, "base": 200},
         "validation_loss_before": 2.0, "validation_loss": 1.0, "start": "base",
@@ -56,6 +65,7 @@ def stage_folders(root, examples):
         "data": root / "data",
         "instruct": root / "instruct",
         "adapt": root / "adapt",
+        "ppo": root / "ppo",
         "ranks": root / "empty",
     }
 
@@ -64,14 +74,15 @@ def stage_folders(root, examples):
 def known_models(monkeypatch):
     """`base` repeats the prompt, whole models know the answer; loss 3 and 1 nats a token.
 
-    The adapter `terse` on the base knows the answers of its task, and has no word for any other.
+    The adapter `terse` on the base knows the answers of its task, and has no word for any other; the policy `ppo` on
+    the whole model `instruct` has forgotten the labels.
     """
     answers = {each.prompt: each.answer for each in rows()}
 
     def generate(model, tokenizer, prompts, *, batch, max_new_tokens, on_progress, adapters):
         on_progress(len(prompts), len(prompts))
         if adapters:
-            assert (model, adapters) == ("base", ("base", "terse"))
+            assert (model, adapters) in [("base", ("base", "terse")), ("model", ("model", "ppo"))]
             return [answers[prompt] if prompt.startswith("summarise") else "" for prompt in prompts]
         return [answers[prompt] if model == "model" else prompt for prompt in prompts]
 
@@ -112,8 +123,8 @@ def test_the_stage_scores_every_task_and_model_and_writes_all_it_promises(run):
     assert {file.name for file in out.iterdir()} == {"metrics.json", "answers.jsonl", "plots", "report.html"}
 
     answers = [json.loads(line) for line in (out / "answers.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert len(answers) == 2 * 10 + (6 + 2) + (4 + 2)
-    assert {line["model"] for line in answers} == {"base", "instruct", "terse", "whole"}
+    assert len(answers) == 2 * 10 + (6 + 2) + (4 + 2) + (6 + 2)
+    assert {line["model"] for line in answers} == {"base", "instruct", "terse", "whole", "ppo"}
     assert all(line["rougeL_recall"] == 1.0 for line in answers if line["model"] == "instruct")
 
     with (out / "plots" / "find_label.csv").open(encoding="utf-8") as file:
@@ -129,7 +140,7 @@ def test_the_stage_scores_every_task_and_model_and_writes_all_it_promises(run):
 def test_forgetting_is_measured_on_every_task_of_every_model_against_what_it_started_from(run):
     metrics = json.loads((run() / "metrics.json").read_text(encoding="utf-8"))
     forgetting = metrics["forgetting"]
-    assert list(forgetting) == ["instruct", "terse", "whole"]
+    assert list(forgetting) == ["instruct", "ppo", "terse", "whole"]
     assert all(list(tasks) == ["find/label", "summarise"] for tasks in forgetting.values())
     own, other = forgetting["terse"]["summarise"], forgetting["terse"]["find/label"]
     assert (own["metric"], own["rows"], own["trained"], own["after"]["value"]) == ("rougeL", 6, 40, 1.0)
@@ -139,6 +150,16 @@ def test_forgetting_is_measured_on_every_task_of_every_model_against_what_it_sta
     assert own["before"] == metrics["scores"]["summarise"]["base"]["rougeL"]
     assert list(metrics["scores"]["summarise"]) == ["base", "instruct", "terse"]
     assert list(metrics["scores"]["find/label"]) == ["base", "instruct", "whole"]
+
+
+def test_a_policy_is_compared_with_the_model_that_it_lies_on_and_stands_beside_no_scores(run):
+    out = run()
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    kept, lost = (metrics["forgetting"]["ppo"][task] for task in ("summarise", "find/label"))
+    assert (kept["rows"], kept["before"]["value"], kept["difference"]["value"]) == (6, 1.0, 0.0)
+    assert (lost["rows"], lost["before"]["value"], lost["difference"]["value"]) == (2, 1.0, -1.0)
+    assert "ppo" not in metrics["models"] and not [task for task in metrics["scores"].values() if "ppo" in task]
+    assert "policy on instruct" in (out / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_same_seed_gives_the_same_bytes(run):
@@ -196,13 +217,16 @@ def test_answers_stand_beside_what_they_answer():
 def test_the_stage_runs_on_a_real_model(tmp_path):
     from plumbline.models.adapters import attach, save
     from plumbline.models.load import load_model
+    from plumbline.models.policy import Policy
     from plumbline.models.tokenizer import train_tokenizer
     from plumbline.models.untrained import untrained_model
     from plumbline.params import Lora, Prompt, load_params
 
     tokenizer = train_tokenizer([f"{each.prompt} {each.answer}" for each in rows()] * 4, 512)
-    pretrain = load_params(Path(__file__).parents[2] / "params.yaml").pretrain
-    small = pretrain.model_copy(update={"vocabulary": 512, "hidden": 32, "layers": 1, "heads": 2, "feed_forward": 32})
+    params = load_params(Path(__file__).parents[2] / "params.yaml")
+    small = params.pretrain.model_copy(
+        update={"vocabulary": 512, "hidden": 32, "layers": 1, "heads": 2, "feed_forward": 32}
+    )
     folders = stage_folders(tmp_path, rows())
     model = untrained_model("causal", small, tokenizer)
     for folder in (tmp_path / "weights", tmp_path / "instruct/model"):
@@ -225,6 +249,8 @@ def test_the_stage_runs_on_a_real_model(tmp_path):
         save(beneath, attach(beneath, tokenizer, name, settings, 0), tmp_path / "base", tmp_path / "adapt" / name)
         write_json(tmp_path / "adapt" / name / "metrics.json", about | {"kind": settings.kind})
 
+    Policy(load_model(tmp_path / "instruct/model"), params.ppo).save(tmp_path / "instruct/model", tmp_path / "ppo")
+
     out = evaluate(PARAMS, **folders, out=tmp_path / "evaluate")
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     same = metrics["differences"]["summarise"]["instruct - base"]
@@ -233,4 +259,5 @@ def test_the_stage_runs_on_a_real_model(tmp_path):
     assert all(numbers["value"] == 0.0 for numbers in untrained.values())
     assert metrics["differences"]["summarise"]["soft - base"]["loss"]["value"] != 0.0
     assert metrics["forgetting"]["soft"]["find/label"]["rows"] == 2
+    assert all(cell["difference"]["value"] == 0.0 for cell in metrics["forgetting"]["ppo"].values())
     assert 5 < metrics["scores"]["summarise"]["base"]["loss"]["value"] < 8  # about log 512, knowing nothing
