@@ -288,6 +288,7 @@ class Bench:
             "same_points": (made["points"], made["speeds"]) == (usual["points"], usual["speeds"]),
             "points_doubled": made["doubled"],
             "status": made["status"],
+            "complaints": (folder / "log").read_text(errors="replace").count("MLflow does not"),
             "left_over": kept,
         }
 
@@ -369,6 +370,8 @@ def measure(kills: int, controls: bool, most: int, seed: int, say: Callable[[str
             run = runs[-1]
             ways = ", ".join(f"{kill['way']} ({kill['seconds']} s)" for kill in run["kills"]) or "done before a kill"
             say(f"{len(runs):3}  {case:18} {'equal' if good(run) else 'DIFFERS':8} {ways}")
+            if not good(run):
+                say(f"{run}\n{(bench.root / f'run-{bench.runs}' / 'log').read_text(errors='replace')}")
         found = [bench.control(piece, usual[CONTROLLED]) for piece in (("nothing", *PIECES) if controls else ())]
         for control in found:
             say(f"     without {control['without']:12} {'equal' if control['same_bytes'] else 'differs'}")
@@ -390,7 +393,7 @@ def measure(kills: int, controls: bool, most: int, seed: int, say: Callable[[str
 
 def good(run: dict[str, Any]) -> bool:
     """Whether a killed run ended as an undisturbed one, in its folder and in MLflow, and left no state behind."""
-    same = run["same_bytes"] and run["same_points"] and not run["points_doubled"]
+    same = run["same_bytes"] and run["same_points"] and not run["points_doubled"] and not run["complaints"]
     return bool(same and run["status"] == "FINISHED" and not run["left_over"])
 
 
