@@ -364,6 +364,7 @@ class Bench:
             "same_points": (made["points"], made["speeds"]) == (usual["points"], usual["speeds"]),
             "points_doubled": made["doubled"],
             "status": made["status"],
+            "complaints": (folder / "log").read_text(errors="replace").count("MLflow does not"),
             "left_over": kept,
         }
 
@@ -447,6 +448,8 @@ def measure(
             run = runs[-1]
             ways = ", ".join(f"{kill['way']} ({kill['seconds']} s)" for kill in run["kills"]) or "done before a kill"
             say(f"{len(runs):3}  {case:18} {'equal' if good(run) else 'DIFFERS':8} {ways}")
+            if not good(run):
+                say(f"{run}\n{(bench.root / f'run-{bench.runs}' / 'log').read_text(errors='replace')}")
         controlled = [case for case in cases if case in PIECES] if controls else []
         found = [bench.control(case, piece, usual[case]) for case in controlled for piece in ("nothing", *PIECES[case])]
         for control in found:
@@ -470,7 +473,7 @@ def measure(
 
 def good(run: dict[str, Any]) -> bool:
     """Whether a killed run ended as an undisturbed one, in its folder and in MLflow, and left no state behind."""
-    same = run["same_bytes"] and run["same_points"] and not run["points_doubled"]
+    same = run["same_bytes"] and run["same_points"] and not run["points_doubled"] and not run["complaints"]
     return bool(same and run["status"] == "FINISHED" and not run["left_over"])
 
 

@@ -45,6 +45,7 @@ PIPELINE_NAME = "PLUMBLINE_PIPELINE_NAME"  # set by a flow: what people call tha
 BATCH = 1000  # metrics that MLflow takes in one request
 PATIENCE = 3.0  # seconds that the end of a stage waits for a server that does not answer
 PATIENCE_AT_HOME = 60.0  # for a store on this machine, which is at work: making a new one takes seconds
+BUSY = "database is locked"  # by another process: so says SQLite when it has waited in vain, and it passes
 PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two sendings, doubled at every failure
 NOT_THE_MODEL = ("curves.csv", "metrics.json", "README.md")  # of a folder of weights
 DIGEST = "plumbline.digest"  # the tag of a copy of weights in MLflow
@@ -297,11 +298,9 @@ class Delivery:
 
     def finish(self) -> str | None:
         """Send all of a journal whose stage has ended, and remove it; if that fails, why."""
-        from mlflow.exceptions import MlflowException
-
         try:
             self.send()
-        except (MlflowException, OSError) as error:
+        except store_errors() as error:
             return first_line(error)
         self.journal.path.unlink()
         return None
@@ -337,6 +336,7 @@ class Sender(threading.Thread):
         self._copies: list[Callable[[Store], None]] = []
         self._wake = threading.Event()
         self._failures = 0
+        self._asked = self._gave_up = 0  # how often somebody has waited, and for which of these all was tried in vain
         self._ending = self._looked = False
         self._hurry: float | None = None  # since when the stage waits
         self._mistake: BaseException | None = None
@@ -351,15 +351,20 @@ class Sender(threading.Thread):
         self._copies.clear()
 
     def drain(self) -> bool:
-        """Wait until all has arrived; False if the store fails, or does not answer in time."""
-        failures = self._failures
+        """Wait until all has arrived; False if a try that began after this call fails, or is not answered in time.
+
+        A store on this machine that is busy with others is tried again for as long as the end of a stage waits.
+        """
         self._hurry = self._hurry or time.monotonic()
+        self._asked += 1
+        asked = self._asked
         self._wake.set()
         while not self._done():
+            over = self._gave_up >= asked or not self.is_alive() or self._hung(self._hurry)
             if self._mistake:
                 raise self._mistake
-            if self._failures > failures or not self.is_alive() or self._hung(self._hurry):
-                return False
+            if over:
+                return self._done()  # the thread may have sent the last and ended since
             time.sleep(0.005)
         return True
 
@@ -375,18 +380,19 @@ class Sender(threading.Thread):
     def run(self) -> None:
         pause = PAUSE
         try:
-            from mlflow.exceptions import MlflowException
-
+            errors = store_errors()
             while True:
+                ending, asked, again = self._ending, self._asked, False  # as this try begins
                 try:
                     self._send()
                     pause = PAUSE
-                except (MlflowException, OSError) as error:
+                except errors as error:
                     self._failed(error)
-                    pause = min(2 * pause, LONGEST_PAUSE)
-                    if self._ending:
-                        return
-                if self._ending and self._done():
+                    again = BUSY in str(error) and self._has_time()
+                    pause = PAUSE if again else min(2 * pause, LONGEST_PAUSE)
+                    if not again:
+                        self._gave_up = asked
+                if ending and not again:
                     return
                 self._wake.wait(pause)
                 self._wake.clear()
@@ -395,10 +401,9 @@ class Sender(threading.Thread):
 
     def _send(self) -> None:
         self._delivery.send()
-        while self._copies:
-            work = self._copies[0]
+        while waiting := self._copies[:1]:
             assert self._delivery.store is not None
-            work(self._delivery.store)
+            waiting[0](self._delivery.store)
             with suppress(IndexError):  # forgotten meanwhile
                 self._copies.pop(0)
         if not self._looked:
@@ -419,9 +424,15 @@ class Sender(threading.Thread):
 
     def _hung(self, since: float) -> bool:
         asked = self._current.asked
-        at_home = not self._current.journal.entries[0]["address"].startswith("http")
-        patience = PATIENCE_AT_HOME if at_home else PATIENCE
+        patience = PATIENCE_AT_HOME if self._at_home() else PATIENCE
         return asked is not None and time.monotonic() - max(asked, since) > patience
+
+    def _has_time(self) -> bool:
+        """Whether a store on this machine may be tried again before the stage ends."""
+        return self._at_home() and time.monotonic() - (self._hurry or time.monotonic()) < PATIENCE_AT_HOME
+
+    def _at_home(self) -> bool:
+        return not self._current.journal.entries[0]["address"].startswith("http")
 
 
 class Watcher(threading.Thread):
@@ -530,7 +541,9 @@ class Store:
             if made.status != "READY":  # an earlier try was killed while it copied
                 self.client.delete_logged_model(made.model_id)
         model = keep(self.client, self.experiment, name, folder, self.run)
-        self.client.log_outputs(self.run, [LoggedModelOutput(model.model_id, 0)])
+        noted = self.client.get_run(self.run).outputs
+        if model.model_id not in [each.model_id for each in noted.model_outputs]:  # MLflow refuses it a second time
+            self.client.log_outputs(self.run, [LoggedModelOutput(model.model_id, 0)])
 
     def then(self, work: "Callable[[Store], object]") -> None:
         work(self)
@@ -578,6 +591,14 @@ def send_left() -> int:
         place_of = opening["address"]
         print(f"{opening['name']}: " + (f"not sent to {place_of}: {reason}" if reason else f"sent to {place_of}"))
     return min(failed, 1)
+
+
+def store_errors() -> tuple[type[Exception], ...]:
+    """What MLflow raises about a store; of a database it lets some errors through as they are."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return MlflowException, SQLAlchemyError, OSError
 
 
 def complain(stage: str, text: str) -> None:

@@ -23,9 +23,11 @@ from typing import Any
 from plumbline.stage import WARM, die_with_parent
 
 # In the order in which a run needs them. All come from installed packages: the project's own code must be able to
-# change between the start of the server and that of a stage.
+# change between the start of the server and that of a stage. DeepSpeed, which TRL's trainer brings, stays out: it asks
+# CUDA for its devices when it is imported, and a process that has done so must not fork.
 MODULES = (
     "mlflow",
+    "mlflow.store.tracking.sqlalchemy_store",
     "torch",
     "transformers.models.auto.tokenization_auto",
     "great_expectations.expectations",

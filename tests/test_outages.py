@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from plumbline import tracking
 from plumbline.checkpoints import Checkpoints
 from plumbline.store import unfinished
-from plumbline.tracking import Journal, Run, Store, send_left, track
+from plumbline.tracking import Journal, Run, Sender, Store, send_left, track
 
 STEPS = range(1, 301)
 
@@ -205,7 +205,7 @@ def test_a_stage_that_goes_on_continues_its_run_with_no_point_lost_or_doubled(cl
     assert list((tmp_path / "store").iterdir()) == [] == left()
 
 
-def test_a_stage_that_was_killed_while_it_copied_its_model_keeps_it_once(client, tmp_path):
+def test_a_stage_that_was_killed_after_it_copied_its_model_keeps_it_once_and_says_nothing(client, tmp_path, capsys):
     kept = Checkpoints(tmp_path / "store", every=10)
     (tmp_path / "model").mkdir()
     (tmp_path / "model/config.json").write_text("{}")
@@ -219,6 +219,96 @@ def test_a_stage_that_was_killed_while_it_copied_its_model_keeps_it_once(client,
     (found,) = runs(client, "copies")
     models = client.search_logged_models([found.info.experiment_id])
     assert [each.status for each in models if each.source_run_id == found.info.run_id] == ["READY"]
+    assert len(found.outputs.model_outputs) == 1 and found.info.status == "FINISHED"
+    assert "MLflow" not in capsys.readouterr().err and left() == []
+
+
+def fail(*_) -> None:
+    raise MlflowException("refused")
+
+
+def test_a_copy_that_fails_as_the_stage_ends_does_not_keep_the_end_from_arriving(client, monkeypatch):
+    class Slow(Sender):
+        """Its thread gets no time between a failure and what comes after it until the stage has gone on to its end."""
+
+        def _failed(self, error):
+            super()._failed(error)
+            self._gave_up = self._asked
+            while not self._ending:
+                time.sleep(0.001)
+
+    monkeypatch.setattr(tracking, "Sender", Slow)
+    with track("fails", Knobs()) as run, unfinished(Path("out")) as folder:
+        run.then(fail)
+        run.finish(folder)
+    assert [each.info.status for each in runs(client, "fails")] == ["FINISHED"] and left() == []
+
+
+def test_a_thread_that_ends_well_while_it_is_looked_at_has_sent_all(client, monkeypatch):
+    looked = threading.Event()
+
+    class Looked(Sender):
+        """Sends the end only once somebody has seen that not all has arrived, and has ended before that is told."""
+
+        def is_alive(self):
+            if self._ending and threading.current_thread() is not self:
+                looked.set()
+                self.join(60)
+            return super().is_alive()
+
+    class Patient(Store):
+        def end(self, *given):
+            assert looked.wait(60)
+            super().end(*given)
+
+    monkeypatch.setattr(tracking, "Sender", Looked)
+    monkeypatch.setattr(tracking, "Store", Patient)
+    with track("looked-at", Knobs()) as run, unfinished(Path("out")) as folder:
+        run.finish(folder)
+    assert [each.info.status for each in runs(client, "looked-at")] == ["FINISHED"] and left() == []
+
+
+def test_copies_that_are_forgotten_while_the_thread_asks_for_them_are_no_mistake(client, monkeypatch):
+    class Forgotten(list):
+        """Is emptied just after the thread has looked whether there is something."""
+
+        def __len__(self):
+            length = super().__len__()
+            if threading.current_thread().name == "mlflow":
+                self.clear()
+            return length
+
+    with track("forgets", Knobs()) as run, unfinished(Path("out")) as folder:
+        run._sender._copies = Forgotten([fail])
+        run.finish(folder)
+    assert [each.info.status for each in runs(client, "forgets")] == ["FINISHED"]
+
+
+def test_a_store_on_this_machine_that_is_busy_for_a_while_is_tried_until_the_end_has_arrived(client, monkeypatch):
+    class Busy(Store):
+        tries = 0
+
+        def end(self, *given):
+            Busy.tries += 1
+            if Busy.tries < 4:
+                raise MlflowException("(sqlite3.OperationalError) database is locked")
+            super().end(*given)
+
+    monkeypatch.setattr(tracking, "Store", Busy)
+    with track("busy", Knobs()) as run, unfinished(Path("out")) as folder:
+        run.finish(folder)
+    assert [each.info.status for each in runs(client, "busy")] == ["FINISHED"] and left() == [] and Busy.tries == 4
+
+
+def test_a_store_on_this_machine_that_stays_busy_holds_the_stage_for_its_patience_and_no_longer(client, monkeypatch):
+    def busy(*_):
+        raise MlflowException("(sqlite3.OperationalError) database is locked")
+
+    monkeypatch.setattr(tracking, "PATIENCE_AT_HOME", 0.2)
+    monkeypatch.setattr(tracking, "Store", busy)
+    with track("stays-busy", Knobs()) as run, unfinished(Path("out")) as folder:
+        run.finish(folder)
+    assert json.loads(Path("out.run.json").read_text())["run_id"] is None and len(left()) == 1
 
 
 def test_a_failed_stage_keeps_its_journal_for_the_next_try_and_the_run_becomes_a_success(client, tmp_path):

@@ -108,11 +108,14 @@ def test_two_stages_at_once_do_not_wait_for_each_other(project, server):
         slow.terminate()
 
 
-def test_the_modules_to_import_start_no_python_threads_which_a_fork_would_lose():
+def test_the_modules_to_import_start_no_threads_and_ask_cuda_nothing_for_a_fork_would_lose_both():
     code = (
-        "import importlib, threading; from plumbline import warm\n"
+        "import importlib, threading, torch; from plumbline import warm\n"
+        "asked = []\n"
+        "torch.cuda.is_available = lambda: asked.append(1) or False\n"
+        "torch.cuda.device_count = lambda: asked.append(1) or 0\n"
         "for name in warm.MODULES: importlib.import_module(name)\n"
-        "print(threading.active_count())"
+        "print(threading.active_count(), len(asked))"
     )
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=PROJECT, capture_output=True, text=True)
-    assert done.stdout.strip().splitlines()[-1:] == ["1"], done.stderr
+    assert done.stdout.strip().splitlines()[-1:] == ["1 0"], done.stderr
