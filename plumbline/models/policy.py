@@ -63,11 +63,12 @@ class Policy(torch.nn.Module):
         self.reference: PreTrainedModel | None = None
         self.value_model: PreTrainedModel | None = None
         model.requires_grad_(params.lora is None)
+        if model.device.type == "cpu" or (model.config.model_type == "t5" and params.lora is None):
+            # A CPU takes torch's fused attention backwards so slowly that plain products are quicker. And where T5's
+            # position bias learns, torch would choose another attention for learning than for reading, whose last
+            # digits differ; then the first ratio would not be 1.
+            model.set_attn_implementation("eager")
         if params.lora is None:
-            if model.config.model_type == "t5":
-                # A learning position bias has torch choose another attention for learning than for reading, whose
-                # last digits differ; then the first ratio would not be 1.
-                model.set_attn_implementation("eager")
             self.reference = deepcopy(model).requires_grad_(False)
             if params.values == "separate":
                 self.value_model = deepcopy(model)
