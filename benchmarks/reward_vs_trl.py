@@ -134,12 +134,11 @@ def plumbline(spec: dict[str, Any]) -> dict[str, Any]:
     params, start = settings(spec), Path("artifacts/instruct/model")
     train, test = strict("train")[: spec["rankings"]], strict("test")
     scorer = new_scorer(start, params.lora, spec["seed"])
-    rows = ranking.by_prompt(train)
     clock = Clock()
     clock.watch(ranking, "losses", lambda: "forward")
     ranking.validation_values = lambda *_: {}  # TRL does not validate either
     clock.start()
-    ranking.train_scorer(scorer, rows, rows[:1], params, lambda *_: None)
+    ranking.train_scorer(scorer, train, train[:1], params, lambda *_: None)
     numbers = clock.stop()
     return numbers | {"right": right(raw_scores(scorer, ranking.encoded(scorer, test), 8), test)}
 
