@@ -95,7 +95,7 @@ def test_the_pipeline_runs_from_a_form_and_its_run_stands_beside_the_one_before_
         .locator(".schema-form-property")
         .filter(has=page.get_by_text("epochs (Optional)", exact=True))
     )
-    assert "params.yaml has 1.4" in epochs.inner_text()
+    assert "params.yaml has 1.7" in epochs.inner_text()
     epochs.locator("input").fill(EPOCHS)
     epochs.locator("input").blur()
     screenshot(page, "1-form")
@@ -122,7 +122,7 @@ def test_the_pipeline_runs_from_a_form_and_its_run_stands_beside_the_one_before_
     page.get_by_text("instruct.epochs").first.wait_for()
     screenshot(page, "6-compared")
     said = page.locator("body").inner_text()
-    assert EPOCHS in said and "1.4" in said  # both runs, side by side
+    assert EPOCHS in said and "1.7" in said  # both runs, side by side
 
     assert "from-the-form" in toy.dvc(root, "exp", "show", "--csv")
     assert toy.dvc(root, "status").strip() == "Data and pipelines are up to date."

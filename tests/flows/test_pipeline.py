@@ -53,7 +53,7 @@ def test_the_first_run_runs_every_stage_and_then_dvc_finds_nothing_to_do(finishe
 def test_the_lines_that_a_stage_prints_are_in_the_log_of_its_task_run(finished):
     with sqlite3.connect(finished[0] / ".prefect/prefect.db") as database:
         query = "select task_run.name from log join task_run on log.task_run_id = task_run.id where message = ?"
-        assert database.execute(query, ["reading base data instruct adapt ranks"]).fetchall() == [("evaluate",)]
+        assert database.execute(query, ["reading base data instruct adapt ppo ranks"]).fetchall() == [("evaluate",)]
 
 
 def test_a_second_run_runs_nothing_and_shows_every_stage_as_cached(project):
