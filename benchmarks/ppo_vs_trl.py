@@ -41,6 +41,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+Arm = Callable[[dict[str, Any]], dict[str, Any]]  # runs a trainer as it is told, and returns its numbers
+
 TRL = "trl==1.12.*"
 TIMES = {"3M": 1, "25M": 3}  # how many times as wide as the model of artifacts/instruct
 EPISODES = {"3M": 128, "25M": 32}
@@ -78,18 +80,12 @@ FACTORS = ("shared trunk", "adapter-off reference", "no prompt logits", "length-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", choices=TIMES, default=list(TIMES))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--episodes", type=int, help=f"of a run; by default {EPISODES}")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--factors", action="store_true", help="also run Plumbline without each factor, one cycle each")
     parser.add_argument("--aside", type=Path, default=Path(".tools/trl-1.12"), help="environment for TRL")
     parser.add_argument("--out", type=Path, help="folder for the result")
-    parser.add_argument("--run", help="run one arm here, and print its numbers as JSON")
-    chosen = parser.parse_args()
-    if chosen.run:
-        spec = json.loads(chosen.run)
-        print(json.dumps((plumbline if spec["arm"] == OURS else trl)(spec)))
-        return
+    chosen = choices(parser, plumbline, trl)
 
     import torch
 
@@ -130,6 +126,18 @@ def main() -> None:
     }
     print(json.dumps(comparison, indent=1))
     print(record(chosen.out or RESULTS, "ppo_vs_trl", result))
+
+
+def choices(parser: argparse.ArgumentParser, ours: Arm, theirs: Arm) -> argparse.Namespace:
+    """What the command line asks for. In the process of one run, which `child` starts: do it, print its numbers, end."""
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--run", help="run one arm here, and print its numbers as JSON")
+    chosen = parser.parse_args()
+    if chosen.run:
+        spec = json.loads(chosen.run)
+        print(json.dumps((ours if spec["arm"] == OURS else theirs)(spec)))
+        sys.exit()
+    return chosen
 
 
 def environment(folder: Path) -> str:

@@ -23,11 +23,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks.ppo_vs_trl import Clock, child
+from benchmarks.ppo_vs_trl import DEFAULT, OURS, TUNED, Clock, child, choices
 from benchmarks.record import RESULTS, record
 
 BATCH, PAIRS = 8, 6  # rankings a step, pairs of a ranking
-DEFAULT, TUNED, OURS = "TRL, default", "TRL, tuned", "Plumbline"
 ARMS: dict[str, dict[str, Any]] = {
     DEFAULT: {"options": {"per_device_train_batch_size": 8}},
     TUNED: {
@@ -45,14 +44,8 @@ ARMS: dict[str, dict[str, Any]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rankings", type=int, default=384, help="read once; a multiple of 8")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--run", help="run one arm here, and print its numbers as JSON")
-    chosen = parser.parse_args()
-    if chosen.run:
-        spec = json.loads(chosen.run)
-        print(json.dumps((plumbline if spec["arm"] == OURS else trl)(spec)))
-        return
+    chosen = choices(parser, plumbline, trl)
     runs: list[dict[str, Any]] = []
     for seed in chosen.seeds:
         for arm in ARMS:
