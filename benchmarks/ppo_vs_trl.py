@@ -2,10 +2,12 @@
 
     python -m benchmarks.ppo_vs_trl                                   # both sizes, three seeds; some minutes on two cores
     python -m benchmarks.ppo_vs_trl --sizes 3M --seeds 1 --factors    # one seed, and each factor switched off in turn
+    python -m benchmarks.ppo_vs_trl --sizes 0.5B                      # a Qwen2-0.5B of random weights, on a GPU
 
 Both start from the model of artifacts/instruct, answer the same customers' messages (without the facts of their orders,
 so that rows are short), and are scored by the scorer of artifacts/reward. The larger size is the same model and scorer
-made wider without changing what they say. Same LoRA, learning rate and its course, Adam, temperature, KL coefficient,
+made wider without changing what they say; the largest, for a GPU, has the shape of Qwen2-0.5B and random weights, so it
+tells of speed alone. Same LoRA, learning rate and its course, Adam, temperature, KL coefficient,
 batch, minibatches, epochs and longest answer. TRL runs in an environment of its own, made on first use: at its defaults
 in all that the task does not settle, and tuned for a CPU: whole minibatches at once, bfloat16 (through Accelerate's
 variable, as PPOConfig's own flag has no effect), no samples shown. Every run is a process of its own, one after another,
@@ -45,7 +47,16 @@ Arm = Callable[[dict[str, Any]], dict[str, Any]]  # runs a trainer as it is told
 
 TRL = "trl==1.12.*"
 TIMES = {"3M": 1, "25M": 3}  # how many times as wide as the model of artifacts/instruct
-EPISODES = {"3M": 128, "25M": 32}
+EPISODES = {"3M": 128, "25M": 32, "0.5B": 64}
+QWEN2 = {  # the shape of Qwen2-0.5B
+    "vocab_size": 151_936,
+    "hidden_size": 896,
+    "intermediate_size": 4864,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 14,
+    "num_key_value_heads": 2,
+    "tie_word_embeddings": True,
+}
 TASK: dict[str, Any] = {
     "batch": 32,
     "minibatches": 1,  # this and the next six as TRL has them by default
@@ -79,7 +90,7 @@ FACTORS = ("shared trunk", "adapter-off reference", "no prompt logits", "length-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", nargs="+", choices=TIMES, default=list(TIMES))
+    parser.add_argument("--sizes", nargs="+", choices=EPISODES, default=list(TIMES))
     parser.add_argument("--episodes", type=int, help=f"of a run; by default {EPISODES}")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--factors", action="store_true", help="also run Plumbline without each factor, one cycle each")
@@ -118,6 +129,7 @@ def main() -> None:
     comparison = {size: compared([run for run in runs if run["size"] == size]) for size in chosen.sizes}
     result = {
         "task": TASK,
+        "device": device().type,
         "threads": torch.get_num_threads(),
         "load": os.getloadavg(),
         "compared": comparison,
@@ -243,10 +255,18 @@ def compared(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return numbers
 
 
+def device() -> Any:
+    """Where everything runs: as in Plumbline, on the GPU if there is one."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def write_inputs(folder: Path, sizes: list[str]) -> dict[str, list[str]]:
     """Policy and scorer of each size, for both, and the messages by split."""
-    import transformers
+    import torch
     from safetensors.torch import save_file
+    from transformers import AutoModelForSequenceClassification
 
     from plumbline.models.adapters import Adapter, merge, probe_of
     from plumbline.models.load import load_model, load_tokenizer
@@ -262,21 +282,26 @@ def write_inputs(folder: Path, sizes: list[str]) -> dict[str, list[str]]:
     }
     write_json(folder / "prompts.json", prompts)
     for size in sizes:
-        times, own = TIMES[size], folder / size
-        scorer = load_scorer(reward)
-        merge(scorer.model, Adapter(ADAPTER, "lora"), probe_of(scorer.model, tokenizer, prompts["test"][:2]))
-        policy, judge = (widened(model, times) for model in (load_model(start), scorer.model))
-        head = {"weight": scorer.head.weight.repeat(1, times) / times**0.5, "bias": scorer.head.bias}
+        own, scorer = folder / size, load_scorer(reward)
+        if size in TIMES:
+            times = TIMES[size]
+            merge(scorer.model, Adapter(ADAPTER, "lora"), probe_of(scorer.model, tokenizer, prompts["test"][:2]))
+            policy, judge = (widened(model, times) for model in (load_model(start), scorer.model))
+            weight = scorer.head.weight.repeat(1, times) / times**0.5
+        else:
+            policy, judge = (qwen2(tokenizer, seed) for seed in (1, 2))
+            weight = torch.randn(1, judge.config.hidden_size) / judge.config.hidden_size**0.5
         # As Plumbline reads a scorer, and as TRL does, the scale being part of its head.
+        head = {"weight": weight.detach().cpu(), "bias": scorer.head.bias.detach().cpu()}
         judge.save_pretrained(own / "scorer")
-        save_file({name: each.detach().contiguous() for name, each in head.items()}, own / "scorer" / HEAD)
+        save_file({name: each.contiguous() for name, each in head.items()}, own / "scorer" / HEAD)
         scale = scorer.scale
         about = {"kind": "full", "architecture": "causal", "base": None, "scale": scale._asdict(), "longest": None}
         write_json(own / "scorer" / ABOUT, about)
-        config = type(judge.config).from_dict(judge.config.to_dict() | {"num_labels": 1})
-        classifier = transformers.LlamaForSequenceClassification(config)
-        classifier.model.load_state_dict(judge.model.state_dict())
-        classifier.score.weight.data = head["weight"].detach() / scale.deviation
+        judge.config.num_labels = 1
+        classifier = AutoModelForSequenceClassification.from_config(judge.config)
+        classifier.base_model.load_state_dict(judge.base_model.state_dict())
+        classifier.score.weight.data = head["weight"] / scale.deviation
         classifier.save_pretrained(own / "classifier")
         write_json(own / "bias.json", float((head["bias"] - scale.mean) / scale.deviation))
         policy.save_pretrained(own / "policy")
@@ -317,6 +342,17 @@ def widened(model: Any, times: int) -> Any:
 
     new.load_state_dict({name: tiled(name, weight) for name, weight in model.state_dict().items()})
     return new.eval()
+
+
+def qwen2(tokenizer: Any, seed: int) -> Any:
+    """A Qwen2-0.5B of random weights; the tokenizer gets a word of its own for every id that it does not have yet."""
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    tokenizer.add_tokens([f"<{number}>" for number in range(len(tokenizer), QWEN2["vocab_size"])])
+    torch.manual_seed(seed)
+    ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    return Qwen2ForCausalLM(Qwen2Config(**QWEN2, bos_token_id=None, **ends))
 
 
 def plumbline(spec: dict[str, Any]) -> dict[str, Any]:
@@ -360,7 +396,7 @@ def plumbline(spec: dict[str, Any]) -> dict[str, Any]:
 
     class Judge:
         def score(self, asked: Any, answers: Any) -> Any:
-            with torch.autocast("cpu", torch.bfloat16, enabled=params.precision == "bfloat16"):
+            with torch.autocast(device().type, torch.bfloat16, enabled=params.precision == "bfloat16"):
                 return scores(judge, asked, answers, params.micro_batch)
 
     clock, scorer = Clock(), Judge()
@@ -468,7 +504,7 @@ def trl(spec: dict[str, Any]) -> dict[str, Any]:
         report_to=[],
         disable_tqdm=True,
         save_strategy="no",
-        use_cpu=True,
+        use_cpu=not torch.cuda.is_available(),
         total_episodes=spec["episodes"],
         gradient_accumulation_steps=TASK["batch"] // spec["options"]["per_device_train_batch_size"],
         num_mini_batches=TASK["minibatches"],
@@ -539,7 +575,7 @@ def held_out(folder: Path, size: str, prompts: list[str]) -> list[float]:
         pad=tokenizer.pad_token_id,
         max_new_tokens=TASK["max_new_tokens"],
         temperature=TASK["temperature"],
-        batch=TASK["batch"],
+        batch=TASK["held_out"],
         generator=torch.Generator().manual_seed(0),
     )
     texts = tokenizer.batch_decode([each.ids for each in answers], skip_special_tokens=True)
