@@ -41,6 +41,9 @@ def reward(params: Reward, *, start: Path, data: Path, world: Path, out: Path) -
         inputs["world"] = need(world, "gold.jsonl", stage="world")
         gold = gold_of(world / "gold.jsonl", [row.id for row in test], "gold")
 
+    import torch
+
+    from plumbline.algorithms.preference import normalised
     from plumbline.metrics.pairs import measure
     from plumbline.models.ranking import encoded, train_scorer, votes_and_ranks
     from plumbline.models.scorer import new_scorer, raw_scores, save_scorer
@@ -63,7 +66,7 @@ def reward(params: Reward, *, start: Path, data: Path, world: Path, out: Path) -
 
         answers = encoded(scorer, test)
         raw = raw_scores(scorer, answers, params.micro_batch)
-        scaled = [[(each - scorer.scale.mean) / scorer.scale.deviation for each in own] for own in raw]
+        scaled = [normalised(torch.tensor(own, dtype=torch.float64), scorer.scale).tolist() for own in raw]
         lengths = [[float(len(ids) - 1) for ids in each.completions] for each in answers]
         votes, ranks = votes_and_ranks(test)
         numbers = {

@@ -57,7 +57,8 @@ def train_scorer(
     """Train what is trainable of `scorer`, in place.
 
     `report(step, values)` gets loss (nats per pair, mean over the prompts since the last report), accuracy (share
-    of the votes on their untied pairs that the scores agree with), learning_rate, tokens_per_second, and now and then validation_loss and validation_accuracy.
+    of the votes on their untied pairs that the scores agree with), learning_rate, tokens_per_second, and now and then
+    validation_loss and validation_accuracy.
     The loss is a mean over the prompts of the whole batch, so `micro_batch` does not change the result.
     With `checkpoints`, a run that was killed goes on from the newest, after reporting again what came before it;
     weights and reports end as those of an undisturbed run, to the byte.

@@ -44,7 +44,7 @@ def score(rubric: dict[str, float]) -> float:
 class Question:
     """One thing to ask about an order. Sentences are whole; `{}` in an answer is the place of the value."""
 
-    fact: str  # the sentence that holds the value; empty where the order line does
+    fact: str  # the sentence that holds the value; empty where the order line does, which every message has
     ask: str
     answers: tuple[str, ...]
     value: str
@@ -62,14 +62,6 @@ def other_digits(digits: str, shift: int) -> str:
     return "".join(str((int(digit) + shift) % 10) for digit in digits)
 
 
-def counted(number: int, unit: str) -> str:
-    return f"{number} {unit if number != 1 else unit.removesuffix('s')}"
-
-
-def in_units(number: int, unit: str) -> tuple[str, tuple[str, ...]]:
-    return counted(number, unit), tuple(counted(other, unit) for other in near(number))
-
-
 def amounts(cents: int) -> tuple[str, tuple[str, ...]]:
     others = [cents + 1450, cents * 2, cents * 3, cents // 2 + 15, cents // 3 + 120]
     return money(cents), tuple(money(other) for other in others if str(other)[0] != str(cents)[0])
@@ -83,9 +75,8 @@ def arrival(rng: random.Random, shop: Shop, order: Order, product: Product) -> Q
     value, wrong = days_near(order.due)
     ask = rng.choice(
         [
-            f"When will the {product.noun} get here?",
-            f"On which day can I expect the {product.name}?",
-            "When is my parcel due?",
+            "When will my parcel be here?",
+            f"What is the delivery date of the {product.noun}?",
             "Could you tell me the delivery date?",
         ]
     )
@@ -99,9 +90,8 @@ def arrival(rng: random.Random, shop: Shop, order: Order, product: Product) -> Q
 def carrier(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
     ask = rng.choice(
         [
-            "Who brings the parcel?",
             "Which carrier has it?",
-            f"Which company delivers the {product.noun}?",
+            f"Who is the carrier of the {product.noun}?",
             "I need the name of the carrier.",
         ]
     )
@@ -113,10 +103,9 @@ def total(rng: random.Random, shop: Shop, order: Order, product: Product) -> Que
     value, wrong = amounts(order.total)
     ask = rng.choice(
         [
-            "What did the whole order come to?",
-            f"How much was charged for {order.number} in all?",
-            "What is the total before delivery?",
-            "Please tell me the order total.",
+            "What does the order come to?",
+            f"What is the total of {order.number}?",
+            "Please tell me the total.",
         ]
     )
     answers = ("The total is {}.", "The order comes to {}.")
@@ -135,61 +124,16 @@ def tracking(rng: random.Random, shop: Shop, order: Order, product: Product) -> 
         [
             "What is the tracking number?",
             "Could you send me the tracking number?",
-            "I cannot find the number to trace it, what is it?",
+            "Under which number can I trace it?",
         ]
     )
     answers = ("The tracking number is {}.", "You can trace it under {}.")
     return Question(fact, ask, answers, order.tracking, others)
 
 
-def returns(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
-    value, wrong = in_units(shop.policies.return_days, "days")
-    fact = rng.choice(
-        [
-            f"Goods may be returned within {value}.",
-            f"Returns are accepted for {value}.",
-        ]
-    )
-    ask = rng.choice(
-        [
-            f"How long can I send the {product.noun} back?",
-            f"I am not sure about the {product.noun}, how many days do I have to return it?",
-            "What is the return period?",
-            "Until when can I send something back?",
-        ]
-    )
-    answers = (
-        "You can return it within {}.",
-        "You have {} to send it back.",
-    )
-    return Question(fact, ask, answers, value, wrong)
-
-
-def cancelling(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
-    value, wrong = in_units(shop.policies.cancel_hours, "hours")
-    fact = rng.choice(
-        [
-            f"Orders can be cancelled for {value}.",
-            f"Cancelling is possible within {value}.",
-        ]
-    )
-    ask = rng.choice(
-        [
-            "How long can an order be cancelled?",
-            f"I may not need the {product.noun} after all, for how many hours can I cancel?",
-            "Until when could I have cancelled?",
-            "What is the time limit for cancelling?",
-        ]
-    )
-    answers = (
-        "An order can be cancelled within {}.",
-        "Cancelling is possible for {}.",
-    )
-    return Question(fact, ask, answers, value, wrong)
-
-
 def warranty(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
-    value, wrong = in_units(product.warranty_months, "months")
+    months = product.warranty_months
+    value, wrong = f"{months} months", tuple(f"{other} months" for other in near(months))
     fact = rng.choice(
         [
             f"Warranty of the {product.noun}: {value}.",
@@ -199,56 +143,14 @@ def warranty(rng: random.Random, shop: Shop, order: Order, product: Product) -> 
     ask = rng.choice(
         [
             f"How long is the warranty on the {product.noun}?",
-            f"For how many months is the {product.name} covered?",
-            f"What warranty does the {product.noun} have?",
+            f"For how many months is the {product.noun} covered?",
+            f"What is the warranty of the {product.name}?",
         ]
     )
     answers = (
         f"The warranty on the {product.noun} is {{}}.",
         f"The {product.noun} is covered for {{}}.",
     )
-    return Question(fact, ask, answers, value, wrong)
-
-
-def attribute(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
-    name, number, unit = rng.choice(product.attributes)
-    value, wrong = in_units(number, unit)
-    fact = rng.choice(
-        [
-            f"{name.capitalize()} of the {product.noun}: {value}.",
-            f"The {product.noun} has a {name} of {value}.",
-        ]
-    )
-    ask = rng.choice(
-        [
-            f"What is the {name} of the {product.noun}?",
-            f"Could you look up the {name} of the {product.name}?",
-            f"The box does not state the {name} of the {product.noun}, what is it?",
-            f"I need to know the {name}, can you help?",
-        ]
-    )
-    answers = (
-        f"The {name} of the {product.noun} is {{}}.",
-        f"The {product.noun} has a {name} of {{}}.",
-    )
-    return Question(fact, ask, answers, value, wrong)
-
-
-def hours(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
-    closes = shop.policies.support_closes
-    value, wrong = (
-        f"{closes} o'clock",
-        tuple(f"{other} o'clock" for other in (closes - 2, closes - 1, closes + 1, closes + 2)),
-    )
-    fact = rng.choice([f"The desk closes at {value}.", f"Calls are taken until {value}."])
-    ask = rng.choice(
-        [
-            "Until when can I call you?",
-            "How late is your phone desk open?",
-            "I work long days, when does the desk close?",
-        ]
-    )
-    answers = ("You can call until {}.", "Our desk closes at {}.")
     return Question(fact, ask, answers, value, wrong)
 
 
@@ -262,9 +164,9 @@ def stock(rng: random.Random, shop: Shop, order: Order, product: Product) -> Que
     )
     ask = rng.choice(
         [
-            f"How many of the {product.name} do you still have?",
+            f"How many of the {product.name} do you have in stock?",
             f"I may want another {product.noun}, how many are in stock?",
-            f"Is the {product.noun} still in stock, and how many are there?",
+            f"How is the stock of the {product.noun}?",
         ]
     )
     answers = (
@@ -279,11 +181,7 @@ TOPICS: tuple[Callable[[random.Random, Shop, Order, Product], Question], ...] = 
     carrier,
     total,
     tracking,
-    returns,
-    cancelling,
     warranty,
-    attribute,
-    hours,
     stock,
 )
 
@@ -515,7 +413,7 @@ def draw_flaws(rng: random.Random) -> list[str]:
 
 def draw_habits(rng: random.Random) -> list[str]:
     """The flaws of a reply that was sent by an agent who had looked everything up, but was in a hurry or in a mood."""
-    return rng.sample(HABITS, rng.choice([0, 1, 1, 2, 3]))
+    return rng.sample(HABITS, rng.choice([0, 1, 2, 2, 3]))
 
 
 # The annotators
@@ -570,13 +468,15 @@ def replies(shop: Shop, count: int, seed: str, noise: float, raters: int) -> lis
     by_message: dict[str, dict] = {}
     while len(by_message) < count:
         order, product = rng.choice(lines)
-        questions = [topic(rng, shop, order, product) for topic in rng.sample(TOPICS, ASKED + rng.choice([0, 1, 1, 1]))]
-        facts = [question.fact for question in questions if question.fact]  # of questions that nobody asks, too
+        every = [topic(rng, shop, order, product) for topic in rng.sample(TOPICS, len(TOPICS))]
+        told = ASKED + rng.choice([0, 1, 1, 1])  # a fact that nobody asks for, too
+        questions = every[:ASKED]
+        facts = [question.fact for question in every[:told] if question.fact]
         facts_told = [
             {"answers": list(question.answers), "value": question.value, "asked": number < ASKED}
-            for number, question in enumerate(questions)
+            for number, question in enumerate(every)
+            if number < told or not question.fact
         ]
-        questions = questions[:ASKED]
         rng.shuffle(facts)
         context = "\n".join([order_line(rng, order, product), " ".join(facts)]).strip()
         message = f"{context}\n\n{mail(rng, shop, order, product, questions)}"
