@@ -7,8 +7,8 @@
 Both start from the model of artifacts/instruct, answer the same customers' messages (without the facts of their orders,
 so that rows are short), and are scored by the scorer of artifacts/reward. The larger size is the same model and scorer
 made wider without changing what they say; the largest, for a GPU, has the shape of Qwen2-0.5B and random weights, so it
-tells of speed alone. Same LoRA, learning rate and its course, Adam, temperature, KL coefficient,
-batch, minibatches, epochs and longest answer. TRL runs in an environment of its own, made on first use: at its defaults
+tells of speed alone. Same LoRA, learning rate and its course, Adam, temperature, KL coefficient, batch, minibatches,
+epochs and longest answer. TRL runs in an environment of its own, made on first use: at its defaults
 in all that the task does not settle, and tuned for a CPU: whole minibatches at once, bfloat16 (through Accelerate's
 variable, as PPOConfig's own flag has no effect), no samples shown. Every run is a process of its own, one after another,
 the arms in turn. Episodes per second are of the training loop alone, by the clock and by processor time, which other
@@ -129,7 +129,7 @@ def main() -> None:
     comparison = {size: compared([run for run in runs if run["size"] == size]) for size in chosen.sizes}
     result = {
         "task": TASK,
-        "device": device().type,
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
         "threads": torch.get_num_threads(),
         "load": os.getloadavg(),
         "compared": comparison,
@@ -255,13 +255,6 @@ def compared(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return numbers
 
 
-def device() -> Any:
-    """Where everything runs: as in Plumbline, on the GPU if there is one."""
-    import torch
-
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def write_inputs(folder: Path, sizes: list[str]) -> dict[str, list[str]]:
     """Policy and scorer of each size, for both, and the messages by split."""
     import torch
@@ -275,14 +268,13 @@ def write_inputs(folder: Path, sizes: list[str]) -> dict[str, list[str]]:
     from plumbline.store import write_json
 
     start, reward = Path("artifacts/instruct/model"), Path("artifacts/reward/model")
-    tokenizer = load_tokenizer(start)
     prompts = {
         split: [message(row.prompt) for row in read_rows(Path(f"artifacts/prepare/rankings_{split}.jsonl"), Ranking)]
         for split in ("train", "test")
     }
     write_json(folder / "prompts.json", prompts)
     for size in sizes:
-        own, scorer = folder / size, load_scorer(reward)
+        own, scorer, tokenizer = folder / size, load_scorer(reward), load_tokenizer(start)
         if size in TIMES:
             times = TIMES[size]
             merge(scorer.model, Adapter(ADAPTER, "lora"), probe_of(scorer.model, tokenizer, prompts["test"][:2]))
@@ -396,7 +388,7 @@ def plumbline(spec: dict[str, Any]) -> dict[str, Any]:
 
     class Judge:
         def score(self, asked: Any, answers: Any) -> Any:
-            with torch.autocast(device().type, torch.bfloat16, enabled=params.precision == "bfloat16"):
+            with torch.autocast(judge.device.type, torch.bfloat16, enabled=params.precision == "bfloat16"):
                 return scores(judge, asked, answers, params.micro_batch)
 
     clock, scorer = Clock(), Judge()
