@@ -40,7 +40,8 @@ def losses(
     scorer: Scorer, rows: Sequence[Candidates], batch: Sequence[Ranking], params: Reward
 ) -> tuple[Tensor, Tensor]:
     """The sum of the loss over prompts, and of the votes on their untied pairs [those for the scorer's order, all]."""
-    scores, _ = candidate_scores(scorer, rows)
+    with torch.autocast(scorer.device.type, torch.bfloat16, enabled=params.precision == "bfloat16"):
+        scores, _ = candidate_scores(scorer, rows)
     votes, ranks = (each.to(scores.device) for each in votes_and_ranks(batch))
     loss = ranking_loss(scores, votes, ranks, margin=params.margin, centring=params.centring)
     return loss.sum(), torch.stack(agreement(scores.detach(), untied(votes))).sum(1)
@@ -93,8 +94,7 @@ def train_scorer(
         for start in range(0, params.batch, params.micro_batch):
             part = chosen[start : start + params.micro_batch]
             batch = [rows[number] for number in part]
-            with torch.autocast(scorer.device.type, torch.bfloat16, enabled=params.precision == "bfloat16"):
-                loss, agreed = losses(scorer, batch, [train[number] for number in part], params)
+            loss, agreed = losses(scorer, batch, [train[number] for number in part], params)
             finite(loss, curve.step).div(params.batch).backward()
             curve.add(loss.item(), agreed, sum(row.tokens for row in batch))
         torch.nn.utils.clip_grad_norm_(learning, params.gradient_clip)

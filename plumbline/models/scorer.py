@@ -220,9 +220,11 @@ def inputs(scorer: Scorer, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tenso
 def packed_scores(scorer: Scorer, batch: Sequence[Candidates]) -> Float[Tensor, " all"]:
     """Of a decoder: one row is a prompt and after it all its completions, which do not see each other."""
     rows = [pack(each) for each in batch]
+    seen = own_and_prompt(padded([row.parts for row in rows], -1))
     hidden = scorer.model.base_model(
         input_ids=padded([row.ids for row in rows], scorer.tokenizer.pad_token_id).to(scorer.device),
-        attention_mask=own_and_prompt(padded([row.parts for row in rows], -1)).to(scorer.device),
+        # To be added to the products of queries and keys, as every kind of attention understands it.
+        attention_mask=torch.zeros(seen.shape).masked_fill(~seen, -torch.inf).to(scorer.device, scorer.model.dtype),
         position_ids=padded([row.positions for row in rows], 0).to(scorer.device),
         use_cache=False,
     ).last_hidden_state

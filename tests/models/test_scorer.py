@@ -49,10 +49,13 @@ def disturbed(scorer):
     return scorer
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "kind"), [*((each, "sdpa") for each in FAMILIES), *((each, "eager") for each in DECODERS)]
+)
 @torch.no_grad()
-def test_completions_that_share_a_prompt_have_the_scores_that_they_have_alone(model_folder, family):
+def test_completions_that_share_a_prompt_have_the_scores_that_they_have_alone(model_folder, family, kind):
     scorer = disturbed(scorer_of(model_folder, family))
+    scorer.model.set_attn_implementation(kind)
     together, is_completion = candidate_scores(scorer, candidates(scorer, PROMPTS, COMPLETIONS))
     assert is_completion.tolist() == [[True] * 4, [True, True, False, False]]
     for number, (prompt, completions) in enumerate(zip(PROMPTS, COMPLETIONS, strict=True)):
