@@ -9,11 +9,11 @@ so that rows are short), and are scored by the scorer of artifacts/reward. The l
 made wider without changing what they say; the largest, for a GPU, has the shape of Qwen2-0.5B and random weights, so it
 tells of speed alone. Same LoRA, learning rate and its course, Adam, temperature, KL coefficient, batch, minibatches,
 epochs and longest answer. TRL runs in an environment of its own, made on first use: at its defaults in all that the task
-does not settle, and tuned for a CPU: whole minibatches at once, no samples shown, once in float32 and once in bfloat16
-(through Accelerate's variable, as PPOConfig's own flag has no effect); the fastest of these is its best. Every run is a
-process of its own, one after another, the arms in turn. Episodes per second are of the training loop alone, by the clock
-and by processor time, which other work on the machine disturbs less. Afterwards the same code answers and scores held-out
-messages with each policy.
+does not settle, and tuned for a CPU: whole minibatches at once, no samples shown, once in float32 and, where the
+processor has it, once in bfloat16 (through Accelerate's variable, as PPOConfig's own flag has no effect); the fastest of
+these is its best. Every run is a process of its own, one after another, the arms in turn. Episodes per second are of the
+training loop alone, by the clock and by processor time, which other work on the machine disturbs less. Afterwards the
+same code answers and scores held-out messages with each policy.
 
 What Plumbline does otherwise; `--factors` switches each off:
 
@@ -79,7 +79,7 @@ ARMS: dict[str, dict[str, Any]] = {
     DEFAULT: {"options": {"per_device_train_batch_size": 8}, "environment": {}},
     TUNED: {"options": IN_TUNE, "environment": {}},
     TUNED_BF16: {"options": IN_TUNE, "environment": {"ACCELERATE_MIXED_PRECISION": "bf16"}},
-    OURS: {"micro_batch": 8, "precision": "bfloat16"},
+    OURS: {"micro_batch": 8},
 }
 FACTORS = ("shared trunk", "adapter-off reference", "no prompt logits", "length-sorted batches", "early stop", "bf16")
 
@@ -97,7 +97,9 @@ def main() -> None:
     import torch
 
     from benchmarks.record import RESULTS, record
+    from plumbline.models.precision import has_bfloat16
 
+    arms = [arm for arm in chosen.arms if arm != TUNED_BF16 or has_bfloat16()]
     python = environment(chosen.aside)
     runs: list[dict[str, Any]] = []
     factors: list[dict[str, Any]] = []
@@ -111,7 +113,7 @@ def main() -> None:
                 "episodes": chosen.episodes or EPISODES[size],
             }
             for seed in chosen.seeds:
-                for arm in chosen.arms:
+                for arm in arms:
                     spec = common | ARMS[arm] | {"arm": arm, "seed": seed}
                     found = child("benchmarks.ppo_vs_trl", sys.executable if arm == OURS else python, spec)
                     found["held_out"] = held_out(Path(folder), size, prompts["test"][: TASK["held_out"]])
@@ -352,6 +354,7 @@ def plumbline(spec: dict[str, Any]) -> dict[str, Any]:
     from plumbline.models.adapters import merge, probe_of
     from plumbline.models.load import load_model, load_tokenizer
     from plumbline.models.policy import Policy
+    from plumbline.models.precision import has_bfloat16
     from plumbline.models.scorer import load_scorer, scores
     from plumbline.params import load_params
 
@@ -374,7 +377,7 @@ def plumbline(spec: dict[str, Any]) -> dict[str, Any]:
         "value_clip_range": TASK["clip_range"],
         "score_limit": 1e9,
         "step_kl_limit": 1e9,  # so that all epochs are run
-        "precision": "float32" if without == "bf16" else spec["precision"],
+        "precision": "bfloat16" if has_bfloat16() and without != "bf16" else "float32",
         **{name: TASK[name] for name in ("epochs", "temperature", "trace", "clip_range", "value_coefficient",
                                          "max_new_tokens", "missing_end_penalty", "learning_rate")},
     }  # fmt: skip

@@ -30,7 +30,7 @@ def adapt(params: Adapt, *, adapter: str, start: Path, data: Path, out: Path) ->
     """Train the adapter called `adapter` on the answers of its tasks, prompts masked, and see that it can be used."""
     if adapter not in params.adapters:
         raise ParamsError(f"adapt.adapters has no {adapter}; it has {', '.join(params.adapters)}")
-    settings, training = params.adapters[adapter], params.training(adapter)
+    settings = params.adapters[adapter]
     need(data, "train.jsonl", "validation.jsonl", stage="prepare")
     need(start, "base.json" if settings.start == "base" else "model", stage=settings.start)
     train, validation = (
@@ -41,8 +41,11 @@ def adapt(params: Adapt, *, adapter: str, start: Path, data: Path, out: Path) ->
     from plumbline.models.adapters import Choice, attach, save, trainable
     from plumbline.models.encode import encode
     from plumbline.models.load import load_model, load_tokenizer, weights_folder
+    from plumbline.models.precision import on_this_machine
     from plumbline.models.tuning import step_count, tune
 
+    params = on_this_machine(params, f"adapt@{adapter}")
+    training = params.training(adapter)
     beneath = start if settings.start == "base" else start / "model"
     model, tokenizer = load_model(beneath), load_tokenizer(beneath)
     added = None if isinstance(settings, Full) else attach(model, tokenizer, adapter, settings, params.seed)

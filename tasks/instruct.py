@@ -25,8 +25,10 @@ def instruct(params: Instruct, *, base: Path, data: Path, out: Path) -> Path:
     )
 
     from plumbline.models.load import load_model, load_tokenizer
+    from plumbline.models.precision import on_this_machine
     from plumbline.models.tuning import step_count, tune
 
+    params = on_this_machine(params, "instruct")
     model, tokenizer = load_model(need(base, stage="base")), load_tokenizer(base)
     with (
         resumable("instruct", params, params.checkpoint_every, base=base, data=data) as checkpoints,

@@ -50,10 +50,12 @@ def ppo(params: Ppo, *, policy: Path, reward: Path, data: Path, world: Path, out
     from plumbline.models.encode import count_tokens
     from plumbline.models.load import load_model, load_tokenizer
     from plumbline.models.policy import Policy
+    from plumbline.models.precision import on_this_machine
     from plumbline.models.reinforcement import SECOND, measure, put, reinforce
     from plumbline.models.state import learning
     from plumbline.report.ppo import page
 
+    params = on_this_machine(params, "ppo")
     tokenizer, model = load_tokenizer(beneath), load_model(beneath)
     longest = max(count_tokens(tokenizer, [row.prompt for row in [*train, *test]]))
     refuse_overlong(longest, params.max_new_tokens, model.config, data)

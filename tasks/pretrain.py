@@ -27,12 +27,14 @@ def pretrain(params: Pretrain, *, architecture: Architecture, world: Path, out: 
     """Learn the world by the architecture's own objective: next token, span corruption, or masked tokens."""
     import torch
 
+    from plumbline.models.precision import on_this_machine
     from plumbline.models.pretraining import batches, drill_tokens, step_count, train
     from plumbline.models.tokenizer import train_tokenizer
     from plumbline.models.untrained import untrained_model
     from plumbline.world.articles import raw
     from plumbline.world.corpus import corpus
 
+    params = on_this_machine(params, "pretrain")
     lines = (need(world, "articles.jsonl", stage="world") / "articles.jsonl").read_text(encoding="utf-8").splitlines()
     known = [raw(json.loads(line)) for line in lines]
     tokenizer = train_tokenizer(itertools.islice(corpus(known, params.seed), TOKENIZER_TEXTS), params.vocabulary)

@@ -45,11 +45,13 @@ def reward(params: Reward, *, start: Path, data: Path, world: Path, out: Path) -
 
     from plumbline.algorithms.preference import normalised
     from plumbline.metrics.pairs import measure
+    from plumbline.models.precision import on_this_machine
     from plumbline.models.ranking import encoded, train_scorer, votes_and_ranks
     from plumbline.models.scorer import new_scorer, raw_scores, save_scorer
     from plumbline.models.tuning import step_count
     from plumbline.report.reward import page
 
+    params = on_this_machine(params, "reward")
     with (
         resumable("reward", params, params.checkpoint_every, **inputs) as checkpoints,
         track("reward", params, checkpoints) as run,

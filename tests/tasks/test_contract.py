@@ -133,6 +133,23 @@ def test_the_same_seed_gives_the_same_bytes_and_the_folder_is_returned(call, tmp
     assert digest(without_card(first)) == digest(without_card(second))
 
 
+@pytest.mark.parametrize("stage", ["pretrain-causal", "instruct", "adapt-sentiment", "reward", "ppo"])
+def test_a_processor_without_bfloat16_computes_in_float32_and_mlflow_says_so(
+    call, tmp_path, monkeypatch, capsys, stage
+):
+    name = stage.partition("-")[0]
+    monkeypatch.setitem(SMALL, name, SMALL[name] | {"precision": "bfloat16"})
+    monkeypatch.setattr("torch.cpu.get_capabilities", dict)
+    call(stage, tmp_path / "out")
+    assert (
+        f"{stage.replace('adapt-', 'adapt@').replace('pretrain-causal', 'pretrain')}: this processor has no bfloat16"
+        in (capsys.readouterr().out)
+    )
+    with sqlite3.connect(tmp_path / "mlflow.db") as store:
+        told = store.execute("SELECT value FROM params WHERE key LIKE '%precision'").fetchall()
+    assert told == [("float32",)]
+
+
 @pytest.mark.parametrize(
     ("stage", "need"), [(stage, need) for stage, (_, needs) in STAGES.items() for need in needs if need != "rows"]
 )
