@@ -320,6 +320,8 @@ class Ppo(Section):
                 )
         if self.lora and self.lora.dropout:
             raise ValueError(f"lora.dropout ({self.lora.dropout}) must be 0: it would make the ratios of PPO random")
+        if self.kl.control == "adaptive" and not self.kl.coefficient:
+            raise ValueError("kl.coefficient (0) must be above 0 for adaptive control, which multiplies it")
         if self.kl.horizon < self.batch:
             raise ValueError(f"kl.horizon ({self.kl.horizon}) must be at least batch ({self.batch})")
         return self

@@ -11,6 +11,7 @@ maths    plumbline/algorithms/ppo.py, plumbline/algorithms/alarms.py, plumbline/
 
 import importlib
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,9 +44,8 @@ def ppo(params: Ppo, *, policy: Path, reward: Path, data: Path, world: Path, out
     need(reward, "model", stage="reward")
     need(world, stage="world")
     beneath = policy / "model"
-    train, test = (prompts_of(data / f"rankings_{split}.jsonl") for split in ("train", "test"))
-    test = test[: params.measured_prompts]
-    gold = gold_score(world / "gold.jsonl", [*train, *test])
+    asked = {file: prompts_of(file) for file in (data / f"rankings_{split}.jsonl" for split in ("train", "test"))}
+    inputs = {"policy": beneath, "reward": reward / "model", "data": data, "world": world, **other_sources(params)}
 
     from plumbline.models.encode import count_tokens
     from plumbline.models.load import load_model, load_tokenizer
@@ -57,24 +57,26 @@ def ppo(params: Ppo, *, policy: Path, reward: Path, data: Path, world: Path, out
 
     params = on_this_machine(params, "ppo")
     tokenizer, model = load_tokenizer(beneath), load_model(beneath)
-    longest = max(count_tokens(tokenizer, [row.prompt for row in [*train, *test]]))
-    refuse_overlong(longest, params.max_new_tokens, model.config, data)
-    scorers = scorers_of(params, reward)
-    second = scorer_in(Path(params.second_scorer), params) if params.second_scorer else gold
+    train, test = (
+        that_fit(rows, count_tokens(tokenizer, [row.prompt for row in rows]), params.max_new_tokens, model.config, file)
+        for file, rows in asked.items()
+    )
+    test = test[: params.measured_prompts]
+    questions, held_out = ([row.prompt for row in rows] for rows in (train, test))
+    gold = gold_score(world / "gold.jsonl", [*train, *test])
+    scorers = scorers_of(params, reward, [*questions, *held_out])
+    second = scorer_in(Path(params.second_scorer), params, [*questions, *held_out]) if params.second_scorer else gold
     watched = {name: score for name, score in (("gold", gold), (SECOND, second)) if score is not None}
-    asked = [row.prompt for row in test]
 
     with (
-        resumable(
-            "ppo", params, params.checkpoint_every, policy=beneath, reward=reward, data=data, world=world
-        ) as checkpoints,
+        resumable("ppo", params, params.checkpoint_every, **inputs) as checkpoints,
         track("ppo", params, checkpoints) as run,
         unfinished(out) as folder,
     ):
-        for name, path in (("policy", beneath), ("reward", reward / "model"), ("data", data), ("world", world)):
+        for name, path in inputs.items():
             run.input(name, path)
         learner = Policy(model, params)
-        before = measure(learner, tokenizer, asked, params)
+        before = measure(learner, tokenizer, held_out, params)
 
         curve = TrainingCurve(run, params.cycles, CURVES, "cycles", SHOWN)
         rang: list[str] = []
@@ -90,9 +92,7 @@ def ppo(params: Ppo, *, policy: Path, reward: Path, data: Path, world: Path, out
                     rang.append(alarm.name)
                     print(f"ALARM {alarm}", flush=True)
 
-        healthy = reinforce(
-            learner, tokenizer, [row.prompt for row in train], scorers, watched, params, report, checkpoints
-        )
+        healthy = reinforce(learner, tokenizer, questions, scorers, watched, params, report, checkpoints)
         if healthy is not None:
             last = {name: weight.detach().clone() for name, weight in learning(learner).items()}
             put(learner, healthy)
@@ -101,7 +101,7 @@ def ppo(params: Ppo, *, policy: Path, reward: Path, data: Path, world: Path, out
             put(learner, last)
             print(f"ppo: {', '.join(rang)} rang; the policy of cycle {well} is kept in {out / 'healthy'}", flush=True)
         learner.save(beneath, folder)
-        after = measure(learner, tokenizer, asked, params)
+        after = measure(learner, tokenizer, held_out, params)
 
         if second is gold:
             watched.pop(SECOND, None)  # the same once more
@@ -129,15 +129,24 @@ def ppo(params: Ppo, *, policy: Path, reward: Path, data: Path, world: Path, out
     return out
 
 
-def refuse_overlong(longest: int, answer: int, config: Any, data: Path) -> None:
-    """DataError when a prompt of `longest` tokens and an answer of `answer` are more than a decoder reads."""
+def that_fit(rows: list[Ranking], lengths: Sequence[int], answer: int, config: Any, file: Path) -> list[Ranking]:
+    """The rows whose prompt, of so many tokens, leaves a decoder room for an answer, and a line on those that do not.
+
+    DataError where none does.
+    """
     context = getattr(config, "max_position_embeddings", None) or math.inf
-    needed = max(longest, answer) if config.is_encoder_decoder else longest + answer
-    if needed > context:
-        raise DataError(
-            f"{data}: prompt and answer may have {needed} tokens, and the model reads {context}; "
-            "lower ppo.max_new_tokens or prepare.max_tokens"
-        )
+    fitting = [
+        row
+        for row, length in zip(rows, lengths, strict=True)
+        if (max(length, answer) if config.is_encoder_decoder else length + answer) <= context
+    ]
+    away = len(rows) - len(fitting)
+    problem = f"{file}: {away} of {len(rows)} prompts leave no room for an answer of {answer} tokens in {context}"
+    if not fitting:
+        raise DataError(f"{problem}; lower ppo.max_new_tokens or prepare.max_tokens")
+    if away:
+        print(f"ppo: {problem}, and are left out", flush=True)
+    return fitting
 
 
 def prompts_of(path: Path) -> list[Ranking]:
@@ -167,21 +176,37 @@ def gold_score(path: Path, rows: Sequence[Ranking]) -> "Score | None":
     ]
 
 
-def scorers_of(params: Ppo, reward: Path) -> "dict[str, Scorer]":
-    """The scorers that `ppo.rewards` names, with their weights."""
+def other_sources(params: Ppo) -> dict[str, Path]:
+    """What scores come from besides stage `reward`: the folders of other scorers, and the files of functions."""
+    found = {}
+    for name in params.rewards:
+        if ":" in name:
+            file = getattr(importlib.import_module(function_named(name).__module__), "__file__", None)
+            if file:  # of none that is a part of Python itself
+                found[f"rewards.{name}"] = Path(os.path.relpath(file))
+        elif name != "reward":
+            found[f"rewards.{name}"] = Path(name)
+    return found | ({"second_scorer": Path(params.second_scorer)} if params.second_scorer else {})
+
+
+def scorers_of(params: Ppo, reward: Path, prompts: Sequence[str]) -> "dict[str, Scorer]":
+    """The scorers that `ppo.rewards` names, with their weights, each able to read the prompts."""
     from plumbline.models.reinforcement import Scorer
 
     return {
-        name: Scorer(scorer_in(reward, params) if name == "reward" else scorer_named(name, params), weight)
+        name: Scorer(
+            function_named(name)
+            if ":" in name
+            else scorer_in(reward if name == "reward" else Path(name), params, prompts),
+            weight,
+        )
         for name, weight in params.rewards.items()
     }
 
 
-def scorer_named(name: str, params: Ppo) -> "Score":
-    """The function `package.module:function`, or the scorer in a folder; ParamsError where there is neither."""
+def function_named(name: str) -> "Score":
+    """The function `package.module:function`; ParamsError where there is none."""
     module, _, function = name.partition(":")
-    if not function:
-        return scorer_in(Path(name), params)
     try:
         found: Score = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
@@ -191,12 +216,14 @@ def scorer_named(name: str, params: Ppo) -> "Score":
     return found
 
 
-def scorer_in(folder: Path, params: Ppo) -> "Score":
-    """The scorer that a run of stage `reward` wrote into a folder."""
-    from plumbline.models.scorer import load_scorer, scores
+def scorer_in(folder: Path, params: Ppo, prompts: Sequence[str]) -> "Score":
+    """The scorer that a run of stage `reward` wrote into a folder. DataError where it cannot read a prompt."""
+    from plumbline.models.scorer import candidates, load_scorer, scores
 
     scorer = load_scorer(need(folder, "model", stage="reward") / "model")
-    return lambda prompts, answers: scores(scorer, prompts, answers, params.sampling_batch)
+    candidates(scorer, prompts, [[""]] * len(prompts))  # refuses now what it would refuse in some cycle
+    # A policy's answer may be longer than it was sampled when it is encoded again, as bytes that are no text are.
+    return lambda prompts, answers: scores(scorer, prompts, answers, params.sampling_batch, cut=True)
 
 
 def beside(

@@ -112,7 +112,10 @@ def weight_digests(folder: Path) -> dict[str, str]:
 
 
 def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
-    """The tokenizer of a base or model folder, padding on the left, with a pad token of its own."""
+    """The tokenizer of a base or model folder, padding on the left, by the end token where it has no pad token.
+
+    That is safe, as what is padding is known from lengths, never from the ids.
+    """
     from transformers import AutoTokenizer
 
     target = weights_folder(folder, check=False)
@@ -123,6 +126,8 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     tokenizer.padding_side = "left"
     if tokenizer.eos_token_id is None:
         raise ArtifactError(f"{target}: the tokenizer has no end token; add eos_token to its tokenizer_config.json")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 

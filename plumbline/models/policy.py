@@ -18,6 +18,7 @@ from torch import Tensor
 from plumbline.algorithms.ppo import entropy
 from plumbline.models.adapters import Adapter, Choice, adapter_weights, lora_config, lora_layers, place_lora, save
 from plumbline.models.collate import attention, padded
+from plumbline.models.load import load_tokenizer
 from plumbline.models.sampling import at_positions
 from plumbline.models.state import write_tensors
 from plumbline.params import Ppo
@@ -53,9 +54,7 @@ class Policy(torch.nn.Module):
         super().__init__()
         torch.manual_seed(params.seed)
         self.model = model.eval()
-        self.pad: int = (
-            model.config.pad_token_id if model.config.pad_token_id is not None else model.config.eos_token_id
-        )
+        self.pad: int = model.config.pad_token_id or 0  # any token, as nothing sees it
         self.precision = params.precision
         self.temperature = params.temperature
         self.adapter: Adapter | None = None
@@ -162,6 +161,7 @@ class Policy(torch.nn.Module):
             save(self.model, self.adapter, beneath, folder, start="instruct", tasks=["reply"])
         else:
             self.model.save_pretrained(folder / "model")
+            load_tokenizer(beneath).save_pretrained(folder / "model")
         write_tensors(folder / VALUES, self.value_weights())
 
     def value_weights(self) -> dict[str, torch.nn.Parameter]:

@@ -63,7 +63,7 @@ def train_scorer(
     The loss is a mean over the prompts of the whole batch, so `micro_batch` does not change the result.
     With `checkpoints`, a run that was killed goes on from the newest, after reporting again what came before it;
     weights and reports end as those of an undisturbed run, to the byte.
-    Raises DivergenceError at the first loss that is not a finite number.
+    Raises DivergenceError at the first loss or gradient that is not a finite number.
     """
     torch.manual_seed(params.seed)
     rows, held_out = encoded(scorer, train), encoded(scorer, validation)
@@ -97,7 +97,7 @@ def train_scorer(
             loss, agreed = losses(scorer, batch, [train[number] for number in part], params)
             finite(loss, curve.step).div(params.batch).backward()
             curve.add(loss.item(), agreed, sum(row.tokens for row in batch))
-        torch.nn.utils.clip_grad_norm_(learning, params.gradient_clip)
+        finite(torch.nn.utils.clip_grad_norm_(learning, params.gradient_clip), curve.step, "gradient's norm")
         for group in optimiser.param_groups:
             group["lr"] = rate
         optimiser.step()

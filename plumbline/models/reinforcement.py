@@ -7,7 +7,7 @@ random in it follows from the seed and the cycle's number, so a run that was kil
 import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,7 +22,7 @@ from plumbline.algorithms import ppo
 from plumbline.algorithms.alarms import Alarm, Limits, alarms
 from plumbline.algorithms.diversity import distinct, repetition
 from plumbline.checkpoints import Checkpoints
-from plumbline.errors import DivergenceError
+from plumbline.errors import DataError, DivergenceError
 from plumbline.models.encode import token_ids
 from plumbline.models.policy import Batch, Policy
 from plumbline.models.sampling import Sample, sample
@@ -102,7 +102,7 @@ def reinforce(
     With `checkpoints`, a run that was killed goes on from the newest, after reporting again what came before it.
     Returns the learning weights as of the last cycle without an alarm, or None if none rang. With
     `params.stop_on_alarm` the first alarm ends the run before anything is learned from its cycle.
-    Raises DivergenceError when a loss is not a finite number.
+    Raises DivergenceError when a loss or a gradient is not a finite number, DataError when a score is not.
     """
     set_seed(params.seed)  # for scorers that draw random numbers; the loop itself draws from generators of its own
     ids = token_ids(tokenizer, prompts)
@@ -142,7 +142,7 @@ def reinforce(
 
         # 2. Score them; what does not end properly pays for it.
         questions = [prompts[row] for row in chosen]
-        scores = {name: scorer.score(questions, texts) for name, scorer in scorers.items()}
+        scores = {name: scored(name, scorer.score, questions, texts) for name, scorer in scorers.items()}
         score = tensor(policy, summed(scorers, scores))
         ended = torch.tensor([each.ended for each in samples], device=score.device)
         shaped = ppo.shaped_score(
@@ -169,7 +169,7 @@ def reinforce(
         }
         numbers |= {f"score.{name}": fmean(own) for name, own in scores.items() if len(scores) > 1}
         for name, watch in watched.items():
-            values = watch(questions, texts)
+            values = scored(name, watch, questions, texts)
             numbers |= {name: fmean(values), f"{name}_deviation": pstdev(values)}
 
         # 5. Is something wrong with these answers? If not, the policy that gave them is a healthy one.
@@ -223,7 +223,18 @@ def measure(
 
 def total(scorers: Mapping[str, Scorer], prompts: Sequence[str], answers: Sequence[str]) -> list[float]:
     """The weighted sum of the scorers' scores of each answer."""
-    return summed(scorers, {name: scorer.score(prompts, answers) for name, scorer in scorers.items()})
+    return summed(scorers, {name: scored(name, scorer.score, prompts, answers) for name, scorer in scorers.items()})
+
+
+def scored(name: str, score: Score, prompts: Sequence[str], answers: Sequence[str]) -> list[float]:
+    """What the scorer of that name says of each answer; DataError unless that is one finite number."""
+    values = [float(value) for value in score(prompts, answers)]
+    if len(values) != len(answers):
+        raise DataError(f"scorer {name}: {len(values)} scores of {len(answers)} answers; let it give one to each")
+    for value, answer in zip(values, answers, strict=True):
+        if not math.isfinite(value):
+            raise DataError(f"scorer {name}: gives {value} to the answer {answer[:60]!r}; let it give a finite number")
+    return values
 
 
 def summed(scorers: Mapping[str, Scorer], scores: Mapping[str, Sequence[float]]) -> list[float]:
@@ -366,18 +377,24 @@ def learn(
         for minibatch in minibatches:
             statistics = gradients(policy, minibatch, seen, advantages, returns, params)
             steps.append(statistics)
-            if not all(map(math.isfinite, statistics.values())):
-                raise DivergenceError(
-                    f"the loss is not a number in cycle {cycle + 1}; lower learning_rate or gradient_clip, or use float32"
-                )
+            refuse_divergence("loss", statistics.values(), cycle)
             if statistics["kl_step"] > params.step_kl_limit:
                 optimiser.zero_grad(set_to_none=True)
                 return summed_up(steps, len(minibatches), stopped=True)
             norm = torch.nn.utils.clip_grad_norm_(learning(policy).values(), params.gradient_clip)
             statistics["gradient_norm"] = float(norm)
+            refuse_divergence("gradient", [float(norm)], cycle)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
     return summed_up(steps, len(minibatches), stopped=False)
+
+
+def refuse_divergence(what: str, numbers: Iterable[float], cycle: int) -> None:
+    """DivergenceError where a number is not finite, before it gets into the weights."""
+    if not all(map(math.isfinite, numbers)):
+        raise DivergenceError(
+            f"the {what} is not a number in cycle {cycle + 1}; lower learning_rate or gradient_clip, or use float32"
+        )
 
 
 def gradients(

@@ -177,11 +177,16 @@ def load_scorer(folder: Path) -> Scorer:
     return scorer.requires_grad_(False).eval()
 
 
-def candidates(scorer: Scorer, prompts: Sequence[str], completions: Sequence[Sequence[str]]) -> list[Candidates]:
-    """The ids of each prompt and of its completions. DataError where they are longer than the model reads."""
+def candidates(
+    scorer: Scorer, prompts: Sequence[str], completions: Sequence[Sequence[str]], *, cut: bool = False
+) -> list[Candidates]:
+    """The ids of each prompt and of its completions. DataError where they are longer than the model reads.
+
+    With `cut`, a completion that is too long by itself loses its last tokens before the end token instead.
+    """
     ids = iter(answer_ids(scorer.tokenizer, list(chain.from_iterable(completions))))
     found = [
-        Candidates(prompt, [next(ids) for _ in own])
+        Candidates(prompt, [shortened(scorer, prompt, next(ids)) if cut else next(ids) for _ in own])
         for prompt, own in zip(token_ids(scorer.tokenizer, prompts), completions, strict=True)
     ]
     for each, prompt in zip(found, prompts, strict=True):
@@ -193,6 +198,14 @@ def candidates(scorer: Scorer, prompts: Sequence[str], completions: Sequence[Seq
                 f"{prompt[:60]!r}...; lower prepare.max_tokens"
             )
     return found
+
+
+def shortened(scorer: Scorer, prompt: Sequence[int], completion: list[int]) -> list[int]:
+    """A completion that the scorer can read after the prompt, if that leaves room for its end token."""
+    if not scorer.longest:
+        return completion
+    room = scorer.longest - (1 if scorer.architecture == "seq2seq" else len(prompt))
+    return completion if len(completion) <= room else [*completion[: max(0, room - 1)], completion[-1]]
 
 
 def candidate_scores(
@@ -289,10 +302,13 @@ def raw_scores(scorer: Scorer, rows: Sequence[Candidates], batch: int) -> list[l
     return found
 
 
-def scores(scorer: Scorer, prompts: Sequence[str], completions: Sequence[str], batch: int) -> list[float]:
+def scores(
+    scorer: Scorer, prompts: Sequence[str], completions: Sequence[str], batch: int, *, cut: bool = False
+) -> list[float]:
     """The score of each completion as an answer to the prompt beside it, in deviations of the reference answers' scores.
 
-    `batch` prompts are read at once. Completions of one prompt share its encoding, wherever they stand.
+    `batch` prompts are read at once. Completions of one prompt share its encoding, wherever they stand. One that is
+    longer than the scorer reads is refused, or with `cut` scored by its beginning.
     """
     numbers: dict[str, list[int]] = {}
     for number, prompt in enumerate(prompts):
@@ -303,7 +319,7 @@ def scores(scorer: Scorer, prompts: Sequence[str], completions: Sequence[str], b
         for start in range(0, len(own), TOGETHER)
     ]
     rows = candidates(
-        scorer, [prompt for prompt, _ in parts], [[completions[each] for each in own] for _, own in parts]
+        scorer, [prompt for prompt, _ in parts], [[completions[each] for each in own] for _, own in parts], cut=cut
     )
     found = torch.zeros(len(completions), dtype=torch.float64)
     for (_, own), values in zip(parts, raw_scores(scorer, rows, batch), strict=True):

@@ -299,13 +299,13 @@ def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, length_power: floa
     return (each * losses).sum() / (each.sum() if weight is None else weight)
 
 
-def finite(loss: torch.Tensor, step: int) -> torch.Tensor:
-    """`loss`, or DivergenceError when it is not a finite number."""
-    if not torch.isfinite(loss):
+def finite(value: torch.Tensor, step: int, what: str = "loss") -> torch.Tensor:
+    """`value`, or DivergenceError when it is not a finite number."""
+    if not torch.isfinite(value):
         raise DivergenceError(
-            f"the loss is {loss.item()} at step {step + 1}; lower learning_rate or gradient_clip, or use float32"
+            f"the {what} is {value.item()} at step {step + 1}; lower learning_rate or gradient_clip, or use float32"
         )
-    return loss
+    return value
 
 
 def as_dataset(rows: Sequence[dict[str, list[int]]]) -> "Dataset":

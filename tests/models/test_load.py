@@ -6,7 +6,7 @@ import torch
 
 from plumbline.errors import ArtifactError
 from plumbline.models.load import POINTER, architecture, describe, load_model, load_tokenizer, resolve
-from plumbline.store import write_json
+from plumbline.store import read_json, write_json
 
 
 @pytest.fixture
@@ -136,3 +136,10 @@ def test_bfloat16_weights_load_as_float32(folder):
     model = load_model(folder)
     model.to(torch.bfloat16).save_pretrained(folder)
     assert {weight.dtype for weight in load_model(folder).parameters()} == {torch.float32}
+
+
+def test_a_tokenizer_without_a_pad_token_pads_by_its_end_token(folder):
+    settings = read_json(folder / "tokenizer_config.json")
+    assert load_tokenizer(folder).pad_token_id != load_tokenizer(folder).eos_token_id
+    write_json(folder / "tokenizer_config.json", {name: each for name, each in settings.items() if name != "pad_token"})
+    assert load_tokenizer(folder).pad_token_id == load_tokenizer(folder).eos_token_id

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from plumbline.models import adapters
-from plumbline.models.load import load_model
+from plumbline.models.load import load_model, load_tokenizer
 from plumbline.models.policy import VALUES, Policy, token_logp
 from plumbline.models.state import learning
 from plumbline.params import load_params
@@ -144,3 +144,13 @@ def test_a_saved_policy_is_an_adapter_as_others_load_it_and_its_values_lie_besid
         for prompt, answer, logp in zip(PROMPTS, ANSWERS, policy.read(policy.batch(PROMPTS, ANSWERS), entropies=False).logp, strict=True):  # fmt: skip
             torch.testing.assert_close(by_hand(model, prompt, answer), logp[: len(answer)], atol=2e-5, rtol=0)
     assert set(load_file(tmp_path / VALUES)) == set(policy.value_weights())
+
+
+def test_a_policy_all_of_whose_weights_learned_is_saved_with_its_tokenizer(model_folder, tmp_path):
+    policy = moved(model_folder("llama"), lora=None)
+    policy.save(model_folder("llama"), tmp_path)
+    saved, own = load_tokenizer(tmp_path / "model"), load_tokenizer(model_folder("llama"))
+    assert saved.get_vocab() == own.get_vocab() and saved.chat_template == own.chat_template
+    assert torch.equal(
+        load_model(tmp_path / "model").get_output_embeddings().weight, policy.model.get_output_embeddings().weight
+    )

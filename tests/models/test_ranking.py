@@ -140,6 +140,14 @@ def test_the_first_loss_that_is_no_number_ends_the_run_with_its_step(model_folde
         train_scorer(scorer, rows(8), rows(1), PARAMS, ignore)
 
 
+def test_a_gradient_that_is_no_number_never_gets_into_the_weights(model_folder):
+    scorer = new_scorer(model_folder("llama"), None, 1)
+    scorer.head.weight.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(DivergenceError, match=r"the gradient's norm is (inf|nan) at step 1;"):
+        train_scorer(scorer, rows(8), rows(1), PARAMS, ignore)
+    assert all(torch.isfinite(weight).all() for weight in scorer.parameters())
+
+
 @pytest.mark.parametrize("change", [{"precision": "bfloat16"}, {"gradient_checkpointing": True}])
 def test_the_ways_to_save_time_and_memory_leave_the_scores_about_as_they_are(model_folder, change):
     results = []

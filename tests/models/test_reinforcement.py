@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.kills import load_all_but
 from plumbline.checkpoints import Checkpoints
-from plumbline.errors import DivergenceError
+from plumbline.errors import DataError, DivergenceError
 from plumbline.models import reinforcement
 from plumbline.models.encode import token_ids
 from plumbline.models.load import load_model
@@ -220,9 +220,39 @@ def test_epochs_end_where_the_policy_has_moved_far_enough(model_folder, tokenize
     assert all(numbers["stopped_early"] == 0.0 and numbers["passes"] == 3 for _, numbers, _ in told)
 
 
-def test_a_score_that_is_no_number_ends_the_run_with_the_cycle(model_folder, tokenizer):
-    with pytest.raises(DivergenceError, match=r"cycle 1;"):
-        run(model_folder("llama"), tokenizer, score=lambda _, answers: [float("nan")] * len(answers))
+@pytest.mark.parametrize("watched", [False, True])
+@pytest.mark.parametrize(
+    ("score", "says"),
+    [
+        (lambda _, answers: [1.0] * (len(answers) - 1) + [float("nan")], "gives nan to the answer '"),
+        (lambda _, answers: [float("inf")] * len(answers), "gives inf to the answer '"),
+        (lambda _, answers: [1.0], "1 scores of 8 answers; let it give one to each"),
+    ],
+)
+def test_a_scorer_that_does_not_give_each_answer_a_number_is_named(model_folder, tokenizer, score, says, watched):
+    given = {"watched": {"second": score}} if watched else {"score": score}
+    with pytest.raises(DataError, match=f"^scorer {'second' if watched else 'e'}: {says}"):
+        run(model_folder("llama"), tokenizer, **given)
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_what_is_no_number_ends_the_run_with_the_cycle_before_it_gets_into_the_weights(
+    model_folder, tokenizer, monkeypatch, what
+):
+    policy, told = Policy(load_model(model_folder("llama")), PARAMS), []
+
+    def gradients(*given):
+        found = original(*given)
+        if what == "loss":
+            return found | {"policy_loss": float("nan")}
+        next(iter(learning(policy).values())).grad.fill_(float("inf"))
+        return found
+
+    original = reinforcement.gradients
+    monkeypatch.setattr(reinforcement, "gradients", gradients)
+    with pytest.raises(DivergenceError, match=f"the {what} is not a number in cycle 1;"):
+        reinforce(policy, tokenizer, TEXTS, {"e": Scorer(share_of_e, 1.0)}, {}, PARAMS, told.append)
+    assert told == [] and all(torch.isfinite(weight).all() for weight in learning(policy).values())
 
 
 def test_prompts_come_once_in_every_pass_in_an_order_of_the_seed_alone():

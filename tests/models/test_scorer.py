@@ -193,3 +193,21 @@ def test_a_lora_whose_base_has_changed_is_refused(model_folder, tmp_path):
     shutil.copy(model_folder("qwen2") / "model.safetensors", start / "model.safetensors")
     with pytest.raises(ArtifactError, match="made for other weights"):
         load_scorer(folder)
+
+
+@pytest.mark.parametrize("family", ["llama", "bart", "bert"])
+def test_an_answer_that_grew_too_long_when_it_was_encoded_again_is_scored_by_its_beginning(model_folder, family):
+    scorer = disturbed(scorer_of(model_folder, family))
+    prompt, answer = PROMPTS[0], "order 3 of the copper kettle arrives on 4 May. " * 40
+    scorer.longest = len(candidates(scorer, [prompt], [[""]])[0].prompt) + 12
+    (cut,) = candidates(scorer, [prompt], [[answer, "May"]], cut=True)
+    (short,) = candidates(scorer, [prompt], [["order 3 of the copper kettle", "May"]])
+    room = scorer.longest - (1 if scorer.architecture == "seq2seq" else len(cut.prompt))
+    assert len(cut.completions[0]) == room and cut.completions[1] == short.completions[1]
+    assert cut.completions[0][-1] == scorer.tokenizer.eos_token_id
+    assert cut.completions[0][:6] == short.completions[0][:6]
+    both = scores(scorer, [prompt, prompt], [answer, f"{answer}no"], 2, cut=True)
+    assert both[0] == pytest.approx(both[1], abs=1e-5)
+    scorer.longest = len(cut.prompt) - 1  # where no cut would help
+    with pytest.raises(DataError, match=r"lower prepare\.max_tokens"):
+        scores(scorer, [prompt], ["May"], 1, cut=True)

@@ -10,7 +10,7 @@ from plumbline.params import Ppo, load_params
 from plumbline.rows import Preference, Ranking, write_rows
 from plumbline.world import replies
 from plumbline.world.shop import make_shop
-from tasks.ppo import beside, compared, gold_score, prompts_of, refuse_overlong, scorer_named
+from tasks.ppo import beside, compared, function_named, gold_score, other_sources, prompts_of, scorer_in, that_fit
 
 PARAMS = load_params(Path("params.yaml")).ppo
 
@@ -55,22 +55,39 @@ def test_a_prompt_that_stands_in_several_rankings_is_asked_once(mails, tmp_path)
 
 
 def test_a_reward_may_be_a_python_function_or_the_folder_of_a_scorer(tmp_path):
-    assert scorer_named("operator:add", PARAMS)([1], [2]) == [1, 2]
+    assert function_named("operator:add")([1], [2]) == [1, 2]
     with pytest.raises(ParamsError, match=r"ppo\.rewards\.operator:nothing: .*nothing.*; name a function"):
-        scorer_named("operator:nothing", PARAMS)
+        function_named("operator:nothing")
     with pytest.raises(ParamsError, match=r"ppo\.rewards\.nowhere\.at:all: No module named"):
-        scorer_named("nowhere.at:all", PARAMS)
+        function_named("nowhere.at:all")
     with pytest.raises(ArtifactError, match="no such folder"):
-        scorer_named(str(tmp_path / "away"), PARAMS)
+        scorer_in(tmp_path / "away", PARAMS, [])
 
 
-def test_a_prompt_that_leaves_no_room_for_an_answer_is_refused():
+def test_what_scores_come_from_besides_the_stage_is_known_so_that_its_change_starts_a_run_anew(tmp_path):
+    assert other_sources(PARAMS) == {}
+    rewards = {"reward": 1.0, "artifacts/other": 0.5, "tests.tasks.test_ppo:ranking": 0.5, "builtins:len": 0.1}
+    found = other_sources(PARAMS.model_copy(update={"rewards": rewards, "second_scorer": "artifacts/second"}))
+    assert found == {
+        "rewards.artifacts/other": Path("artifacts/other"),
+        "rewards.tests.tasks.test_ppo:ranking": Path("tests/tasks/test_ppo.py"),
+        "second_scorer": Path("artifacts/second"),
+    }
+
+
+def test_a_prompt_that_leaves_no_room_for_an_answer_is_left_out_with_a_line(mails, capsys):
+    rows, file = [ranking(each) for each in mails[:3]], Path("data/rankings_train.jsonl")
     causal = SimpleNamespace(max_position_embeddings=512, is_encoder_decoder=False)
-    refuse_overlong(432, 80, causal, Path("data"))
-    with pytest.raises(DataError, match=r"data: prompt and answer may have 513 tokens, and the model reads 512; lower"):
-        refuse_overlong(433, 80, causal, Path("data"))
-    refuse_overlong(433, 80, SimpleNamespace(max_position_embeddings=512, is_encoder_decoder=True), Path("data"))
-    refuse_overlong(900, 80, SimpleNamespace(is_encoder_decoder=True), Path("data"))  # T5 counts no positions
+    assert that_fit(rows, [432, 100, 12], 80, causal, file) == rows
+    assert that_fit(rows, [433, 432, 513], 80, SimpleNamespace(is_encoder_decoder=True), file) == rows  # as T5
+    assert capsys.readouterr().out == ""
+    assert that_fit(rows, [433, 432, 513], 80, causal, file) == rows[1:2]
+    told = f"{file}: 2 of 3 prompts leave no room for an answer of 80 tokens in 512"
+    assert capsys.readouterr().out == f"ppo: {told}, and are left out\n"
+    encoder_decoder = SimpleNamespace(max_position_embeddings=512, is_encoder_decoder=True)
+    assert that_fit(rows, [433, 432, 513], 80, encoder_decoder, file) == rows[:2]
+    with pytest.raises(DataError, match=r"3 of 3 prompts leave no room .* in 512; lower ppo\.max_new_tokens or"):
+        that_fit(rows, [433, 433, 513], 80, causal, file)
 
 
 def test_before_and_after_are_compared_answer_by_answer(mails):
@@ -92,6 +109,10 @@ def test_before_and_after_are_compared_answer_by_answer(mails):
         (
             {"lora": {"rank": 8, "alpha": 16, "dropout": 0.1, "targets": "attention"}},
             r"lora\.dropout \(0\.1\) must be 0",
+        ),
+        (
+            {"kl": PARAMS.kl.model_dump() | {"coefficient": 0.0, "control": "adaptive"}},
+            r"kl\.coefficient \(0\) must be above 0 for adaptive control",
         ),
         ({"kl": PARAMS.kl.model_dump() | {"horizon": 8}}, r"kl\.horizon \(8\) must be at least batch \(32\)"),
     ],
