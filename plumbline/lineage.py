@@ -34,6 +34,12 @@ if TYPE_CHECKING:
 
 CODE = ("plumbline/", "tasks/")  # deps that are no data; the commit stands for them
 SHORT = 12  # letters of a digest that are shown
+SCORED = ("answers.jsonl", "scores.jsonl")  # where stages leave what they scored
+RANKED = {  # what stages did with a ranking of a split
+    ("reward", "train"): "trained on it",
+    ("reward", "validation"): "validated on it",
+    ("ppo", "train"): "trained on its prompt",
+}
 LEAST = 6  # letters of a digest that are asked for
 BROKEN = "✗"
 
@@ -212,10 +218,12 @@ class Lineage:
         """What a stage did with a row; empty if it did not use it."""
         folder = Path(self.record.outs[stage])
         if row.split == "test":
-            if not (folder / "answers.jsonl").exists():
-                return ""
-            with (folder / "answers.jsonl").open(encoding="utf-8") as lines:
-                return "scored on it" if any(json.loads(line)["id"] == row.content["id"] for line in lines) else ""
+            for file in filter(Path.exists, (folder / name for name in SCORED)):
+                with file.open(encoding="utf-8") as lines:
+                    return "scored on it" if any(json.loads(line)["id"] == row.content["id"] for line in lines) else ""
+            return ""
+        if "pairs" in row.content or stage in ("reward", "ppo"):  # they read rankings, and the others none
+            return RANKED.get((stage, row.split), "") if "pairs" in row.content else ""
         try:
             tasks = read_json(folder / "metrics.json").get("tasks", {})
         except PlumblineError:

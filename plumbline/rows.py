@@ -53,6 +53,7 @@ class Ranking(Row):
     """
 
     id: str
+    task: str
     group: str
     prompt: str
     completions: list[str] = Field(min_length=2)

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 REFERENCE = "base"  # the model that the others are compared with
 POLICY = "ppo"  # learned from a scorer on prompts of one task, and from no reference: shown for what it forgot
-REWARDED = "reply"
 NOT_PLOTTED = ("bleu", "loss")  # they have scales of their own
 
 
@@ -101,11 +100,10 @@ def evaluate(
             }
             write_plot(folder / "plots", task, table["scores"][task])
 
-        asked = {REWARDED: read_json(ppo / "metrics.json")["prompts"]["train"]}
         trained = {
             "instruct": {"start": REFERENCE, "tasks": read_json(instruct / "metrics.json")["tasks"]},
             **adapters,
-            POLICY: {"start": "instruct", "tasks": asked},
+            POLICY: {"start": "instruct", "tasks": read_json(ppo / "metrics.json")["tasks"]},
         }
         for name, training in trained.items():
             table["forgetting"][name] = {}

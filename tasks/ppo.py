@@ -12,6 +12,7 @@ maths    plumbline/algorithms/ppo.py, plumbline/algorithms/alarms.py, plumbline/
 import importlib
 import math
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,7 @@ def ppo(params: Ppo, *, policy: Path, reward: Path, data: Path, world: Path, out
         for file, rows in asked.items()
     )
     test = test[: params.measured_prompts]
+    tasks = Counter(row.task for row in train)
     questions, held_out = ([row.prompt for row in rows] for rows in (train, test))
     gold = gold_score(world / "gold.jsonl", [*train, *test])
     scorers = scorers_of(params, reward, [*questions, *held_out])
@@ -97,10 +99,10 @@ def ppo(params: Ppo, *, policy: Path, reward: Path, data: Path, world: Path, out
             last = {name: weight.detach().clone() for name, weight in learning(learner).items()}
             put(learner, healthy)
             (folder / "healthy").mkdir()
-            learner.save(beneath, folder / "healthy")
+            learner.save(beneath, folder / "healthy", sorted(tasks))
             put(learner, last)
             print(f"ppo: {', '.join(rang)} rang; the policy of cycle {well} is kept in {out / 'healthy'}", flush=True)
-        learner.save(beneath, folder)
+        learner.save(beneath, folder, sorted(tasks))
         after = measure(learner, tokenizer, held_out, params)
 
         if second is gold:
@@ -109,6 +111,7 @@ def ppo(params: Ppo, *, policy: Path, reward: Path, data: Path, world: Path, out
         numbers = {
             "prompts": {"train": len(train), "test": len(test)},
             "groups": len({row.group for row in test}),
+            "tasks": dict(tasks),
             "cycles": len(curve.points()),
             "answers": len(curve.points()) * params.batch,
             "parameters": {

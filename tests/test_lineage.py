@@ -5,15 +5,17 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from dvc.repo import Repo
 from pydantic import BaseModel
 
-from plumbline.lineage import Record, answer, main
+from plumbline.lineage import Lineage, Record, Row, answer, main
 from plumbline.registry import Registry, candidates
 from plumbline.rows import write_rows
+from plumbline.store import write_json
 from plumbline.tracking import track
 from tests import scored
 from tests.flows import toy
@@ -250,3 +252,28 @@ def test_without_a_store_dvc_s_part_is_told_and_none_is_made(copy, monkeypatch):
     lines = told("artifacts/instruct")
     assert "(not in this MLflow)" in lines[0]
     assert not (copy / "mlruns").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "split", "used"),
+    [
+        ("ranking", "train", {"reward": "trained on it", "ppo": "trained on its prompt"}),
+        ("ranking", "validation", {"reward": "validated on it"}),
+        ("ranking", "test", {"reward": "scored on it"}),
+        ("example", "train", {"instruct": "trained on it"}),
+        ("example", "validation", {"instruct": "validated on it"}),
+        ("example", "test", {}),
+    ],
+)
+def test_a_ranking_is_used_by_those_who_read_rankings_whatever_its_task(tmp_path, kind, split, used):
+    stages = ("instruct", "reward", "ppo", "evaluate")
+    for stage in stages:
+        (tmp_path / stage).mkdir()
+        write_json(tmp_path / stage / "metrics.json", {"tasks": {"reply": 3}} if stage in ("instruct", "ppo") else {})
+    write_rows(tmp_path / "reward" / "scores.jsonl", [{"id": "r1"}])
+    write_rows(tmp_path / "evaluate" / "answers.jsonl", [{"id": "r2"}])
+    content = {"id": f"{kind[0]}1", "task": "reply"} | ({"pairs": []} if kind == "ranking" else {})
+    file = tmp_path / f"{'rankings_' if kind == 'ranking' else ''}{split}.jsonl"
+    lineage = Lineage(SimpleNamespace(outs={stage: str(tmp_path / stage) for stage in stages}))
+    found = {stage: lineage.how_used(Row(content, file, 1, ""), stage) for stage in stages}
+    assert {stage: how for stage, how in found.items() if how} == used

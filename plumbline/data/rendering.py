@@ -39,6 +39,7 @@ class Rendered:
         draft = self.draft
         own: dict[str, Any] = {
             "id": draft.id,
+            "task": draft.task,
             "group": self.group,
             "prompt": self.prompt,
             "source_file": draft.record.file,
@@ -51,9 +52,10 @@ class Rendered:
             raters = sorted(draft.opinions)
             return Ranking(**own, completions=draft.answers, ranks=draft.ranks, pairs=pairs, raters=raters)
         if draft.liked is not None:
+            own.pop("task")
             return Thumb(**own, completion=draft.answers[0], liked=draft.liked)
         example: dict[str, Any] = {"answer": draft.answers[0], "references": draft.answers, "template": self.template}
-        return Example(**own, **example, task=draft.task)
+        return Example(**own, **example)
 
     def votes(self) -> dict[Pair, float]:
         """Of a ranking, the votes for the first of (better, worse) completions."""

@@ -152,13 +152,15 @@ class Policy(torch.nn.Module):
             logits = model(**batch.inputs, use_cache=False).logits
         return logits.float() / self.temperature, read[0]
 
-    def save(self, beneath: Path, folder: Path) -> None:
+    def save(self, beneath: Path, folder: Path, tasks: Sequence[str]) -> None:
         """Write what was learned: the LoRA as `plumbline.models.adapters.load` reads it, or the model; and the values.
+
+        `tasks` are those of the prompts that it learned from, of which a LoRA keeps the names.
 
         The LoRA's own copies are rounded to bfloat16 with it, so what is measured from here on is what was saved.
         """
         if self.adapter:
-            save(self.model, self.adapter, beneath, folder, start="instruct", tasks=["reply"])
+            save(self.model, self.adapter, beneath, folder, start="instruct", tasks=tasks)
         else:
             self.model.save_pretrained(folder / "model")
             load_tokenizer(beneath).save_pretrained(folder / "model")

@@ -11,6 +11,7 @@ from plumbline.models.load import load_model, load_tokenizer
 from plumbline.models.policy import VALUES, Policy, token_logp
 from plumbline.models.state import learning
 from plumbline.params import load_params
+from plumbline.store import read_json
 
 PARAMS = load_params(Path("params.yaml")).ppo
 LORA = PARAMS.lora.model_copy(update={"rank": 4, "dropout": 0.5})
@@ -135,7 +136,7 @@ def test_values_reach_the_trunk_only_where_it_is_shared_and_the_policy_never_rea
 
 def test_a_saved_policy_is_an_adapter_as_others_load_it_and_its_values_lie_beside(model_folder, tmp_path):
     policy = moved(model_folder("t5"), lora=LORA, values="separate")
-    policy.save(model_folder("t5"), tmp_path)
+    policy.save(model_folder("t5"), tmp_path, ["chat"])
     model = load_model(model_folder("t5"))
     adapter = adapters.load(model, model_folder("t5"), tmp_path)
     saved = {name: weight.clone() for name, weight in adapters.adapter_weights(model, adapter).items()}
@@ -144,11 +145,12 @@ def test_a_saved_policy_is_an_adapter_as_others_load_it_and_its_values_lie_besid
         for prompt, answer, logp in zip(PROMPTS, ANSWERS, policy.read(policy.batch(PROMPTS, ANSWERS), entropies=False).logp, strict=True):  # fmt: skip
             torch.testing.assert_close(by_hand(model, prompt, answer), logp[: len(answer)], atol=2e-5, rtol=0)
     assert set(load_file(tmp_path / VALUES)) == set(policy.value_weights())
+    assert read_json(tmp_path / adapters.ABOUT)["tasks"] == ["chat"]
 
 
 def test_a_policy_all_of_whose_weights_learned_is_saved_with_its_tokenizer(model_folder, tmp_path):
     policy = moved(model_folder("llama"), lora=None)
-    policy.save(model_folder("llama"), tmp_path)
+    policy.save(model_folder("llama"), tmp_path, ["chat"])
     saved, own = load_tokenizer(tmp_path / "model"), load_tokenizer(model_folder("llama"))
     assert saved.get_vocab() == own.get_vocab() and saved.chat_template == own.chat_template
     assert torch.equal(

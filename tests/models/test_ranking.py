@@ -37,7 +37,7 @@ def ranked(number, *people):
     """Three completions; unless `people` rank them otherwise, the more May the better."""
     people = people or ([2, 3, 1],)
     return Ranking(
-        id=str(number), group=str(number), prompt=f"order {number}", ranks=people[0], pairs=votes(*people),
+        id=str(number), task="reply", group=str(number), prompt=f"order {number}", ranks=people[0], pairs=votes(*people),
         completions=[f"arrives on {number % 28 + 1} May", f"arrives {number}", "May on May, Lotte"],
         raters=[str(rater) for rater in range(len(people))], source_file="f", source_line=1,
     )  # fmt: skip

@@ -17,7 +17,7 @@ PARAMS = load_params(Path("params.yaml")).ppo
 
 def ranking(row):
     return Ranking(
-        id=row["id"], group=row["group"], prompt=f"<|user|>\n{row['message']}", completions=row["replies"],
+        id=row["id"], task="reply", group=row["group"], prompt=f"<|user|>\n{row['message']}", completions=row["replies"],
         ranks=[1, 2, 3, 4], pairs=[Preference(better=0, worse=1, votes=1.0)], raters=[""], source_file="", source_line=1,
     )  # fmt: skip
 

@@ -41,7 +41,7 @@ def ranked(number, source="world/replies.jsonl"):
     """Three completions, of which two people like the first best and differ on the others."""
     votes = {(0, 1): 2.0, (0, 2): 2.0, (1, 2): 1.0, (2, 1): 1.0}
     return Ranking(
-        id=str(number), group=f"g{number}", prompt=f"order {number}", ranks=[1, 2, 2], raters=["a", "b"],
+        id=str(number), task="reply", group=f"g{number}", prompt=f"order {number}", ranks=[1, 2, 2], raters=["a", "b"],
         pairs=[Preference(better=one, worse=other, votes=each) for (one, other), each in votes.items()],
         completions=[f"arrives on {number % 28 + 1} May", f"order {number}", "on May May"],
         source_file=source, source_line=1,
