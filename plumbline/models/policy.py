@@ -5,11 +5,11 @@ head on what the policy's LM head reads. So one network is in memory, not four. 
 is a copy. Dropout is off in all of them, as a ratio of two probabilities must not depend on what was dropped.
 """
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -144,9 +144,9 @@ class Policy(torch.nn.Module):
     def _logits(self, model: "PreTrainedModel", batch: Batch) -> tuple[Tensor, Tensor]:
         """Logits of the answers' tokens alone, (tokens, vocabulary) at the temperature, and what the LM head read."""
         rows, places = batch.is_answer.nonzero(as_tuple=True)
-        device = model.device.type
         with (
-            torch.autocast(device, torch.bfloat16, enabled=self.precision == "bfloat16"),
+            torch.autocast(model.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"),
+            exact_head(model),
             at_positions(model, rows, batch.before[rows] + places) as read,
         ):
             logits = model(**batch.inputs, use_cache=False).logits
@@ -174,6 +174,29 @@ class Policy(torch.nn.Module):
         if self.value_model is not None:
             own |= dict(self.value_model.named_parameters())
         return own
+
+
+@contextmanager
+def exact_head(model: "PreTrainedModel") -> Iterator[None]:
+    """Within the block, the model's LM head is computed in float32, under autocast too.
+
+    A bfloat16 logit of 20 is a multiple of 1/8: ratios of probabilities would be off by as much as they are clipped at.
+    """
+    head, plain = model.get_output_embeddings(), torch.autocast(model.device.type, enabled=False)
+
+    def enter(_head: Any, given: Any) -> tuple[Tensor]:
+        plain.__enter__()
+        return (given[0].to(head.weight.dtype),)
+
+    def leave(*_: Any) -> None:
+        plain.__exit__(None, None, None)
+
+    hooks = head.register_forward_pre_hook(enter), head.register_forward_hook(leave, always_call=True)
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def token_logp(logits: Float[Tensor, "tokens vocabulary"], batch: Batch) -> Float[Tensor, "batch time"]:

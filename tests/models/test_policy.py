@@ -156,3 +156,17 @@ def test_a_policy_all_of_whose_weights_learned_is_saved_with_its_tokenizer(model
     assert torch.equal(
         load_model(tmp_path / "model").get_output_embeddings().weight, policy.model.get_output_embeddings().weight
     )
+
+
+@pytest.mark.parametrize("kind", ["lora", "full"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_in_bfloat16_the_logits_themselves_are_not_rounded(model_folder, family, kind):
+    policy = moved(model_folder(family), **KINDS[kind], precision="bfloat16")
+    logits, hidden = policy._logits(policy.model, policy.batch(PROMPTS, ANSWERS))
+    head = policy.model.get_output_embeddings()
+    exact = torch.nn.functional.linear(hidden.float(), head.weight) / policy.temperature
+    torch.testing.assert_close(logits, exact, atol=1e-5, rtol=1e-5)
+    assert not torch.equal(logits * policy.temperature, (logits * policy.temperature).to(torch.bfloat16).float())
+    assert not torch.is_autocast_enabled("cpu")
+    logits.sum().backward()
+    assert all(torch.isfinite(weight.grad).all() for weight in learning(policy).values() if weight.grad is not None)
