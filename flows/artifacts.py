@@ -108,7 +108,7 @@ def links(root: Path, name: str, key: str, stages: Collection[str], experiment: 
     made = {}
     for sidecar in sorted((root / "artifacts").glob("*.run.json")):
         content = read_json(sidecar)
-        if content["stage"] in stages:
+        if content["stage"] in stages and content["run_id"]:  # none where MLflow was away
             made[content["stage"]] = content["run_id"]
     lines = [f"## {name}", ""]
     if this:

@@ -194,9 +194,10 @@ class Experiment:
             cache = repository.cache.local_cache_dir
         with Repo(str(self.folder)) as repository, repository.config.edit("local") as config:
             config["cache"]["dir"] = cache
+        # Before the results are brought: DVC would bring those of adapters that these knobs take off as well.
+        (self.folder / "params.yaml").write_text(params, encoding="utf-8")
         with Repo(str(self.folder)) as repository:
             repository.checkout(allow_missing=True, force=True)
-        (self.folder / "params.yaml").write_text(params, encoding="utf-8")
 
 
 def link(source: Path, target: Path) -> None:

@@ -37,7 +37,7 @@ from flows.server import api, warm
 from flows.terminal import Terminal
 from plumbline.errors import ParamsError, PlumblineError
 from plumbline.params import load_params
-from plumbline.tracking import store_address
+from plumbline.tracking import end_pipeline, store_address
 
 PHASES = {
     "data": ["world", "pretrain", "base", "prepare"],
@@ -197,8 +197,13 @@ def run_stages(stages: Stages, name: str, key: str, root: Path, phase: str | Non
     finally:
         terminal.table(list(graph))
     share(stages.root)  # also what went well before another stage failed
-    publish(stages.root, name, key, graph, before, stages.root != root)
     failed = {stage: future.state for stage, future in futures.items() if not future.state.is_completed()}
+    try:
+        end_pipeline(key, "FAILED" if failed else "FINISHED")
+        publish(stages.root, name, key, graph, before, stages.root != root)
+    except Exception as error:  # of the clients of two servers, either of which may be away, and the stages are done
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        print(f"the run's page has no links and scores: {reason}", file=sys.stderr, flush=True)
     if failed:
         raise StageFailed("\n".join(state.message for stage, state in failed.items() if stage in terminal.outcomes))
 

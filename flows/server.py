@@ -68,7 +68,7 @@ def warm() -> Iterator[None]:
 
     Who serves flows has one for all of them.
     """
-    if WARM in os.environ:
+    if WARM in os.environ or not hasattr(os, "pidfd_open"):  # which is Linux's; elsewhere every stage starts by itself
         yield
         return
     with tempfile.TemporaryDirectory(prefix="plumbline-") as folder:

@@ -493,7 +493,9 @@ class Store:
         self.client.log_batch(self.run, params=params)
         if self.parent:
             self.client.update_run(self.parent, status="RUNNING")
-            self.client.log_batch(self.parent, params=params)
+            # A knob may have been changed since another stage began: each keeps what it was told, the parent the first.
+            known = self.client.get_run(self.parent).data.params
+            self.client.log_batch(self.parent, params=[each for each in params if each.key not in known])
 
     def input(self, name: str, source: Mapping[str, str], kind: str) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -740,6 +742,18 @@ def pipeline_runs(key: str, address: str) -> tuple[str, str | None, str | None]:
     if place is None:
         return found, None, None
     return found, ids[place], ids[place + 1] if place + 1 < len(ids) else None
+
+
+def end_pipeline(key: str, status: str) -> None:
+    """Give the pipeline run with this key, if any stage of it ran, the status that it has as a whole.
+
+    Its stages give it theirs, one after another, and one that was killed gives none.
+    """
+    from mlflow import MlflowClient
+
+    address = store_address()
+    if this := pipeline_runs(key, address)[1]:
+        MlflowClient(address).set_terminated(this, status)
 
 
 def pipeline() -> tuple[str | None, str]:

@@ -71,6 +71,7 @@ def adapt(params: Adapt, *, adapter: str, start: Path, data: Path, out: Path) ->
         curve.write(folder / "curves.csv")
         run.model(folder)
         facts: dict[str, Any] = {}
+        del model, choice  # or there would be two in memory
         if settings.kind == "lora":
             facts["merging_moves"] = merging_moves(beneath, folder, [row.prompt for row in validation[:PROBED]])
         run.finish(

@@ -51,7 +51,14 @@ def evaluate(
     need(ppo, "metrics.json", stage="ppo")
     models = {REFERENCE: base, "instruct": instruct / "model"}
     adapters = {folder.name: read_json(folder / "metrics.json") for folder in adapter_folders(adapt)}
-    rows = held_out(read_rows(data / "test.jsonl", Example), params)
+    from plumbline.models.adapters import CONFIG
+
+    words = [
+        read_json(adapt / name / CONFIG)["num_virtual_tokens"]
+        for name in adapters
+        if adapters[name]["kind"] == "prompt"
+    ]
+    rows = held_out(that_fit(read_rows(data / "test.jsonl", Example), base, max(words, default=0), params), params)
     if not rows:
         raise ArtifactError(f"{data / 'test.jsonl'}: no rows; raise prepare.test and run `dvc repro prepare`")
     references = [row.references for row in rows]
@@ -170,6 +177,26 @@ def task_names(rows: Sequence[Example]) -> list[str]:
     return list(dict.fromkeys(row.task for row in rows))
 
 
+def that_fit(rows: list[Example], base: Path, words: int, params: Evaluate) -> list[Example]:
+    """The rows that leave a decoder room for an answer, behind a soft prompt of `words` words, and a line on the others."""
+    from plumbline.models.encode import count_tokens
+    from plumbline.models.load import architecture, context_of, load_tokenizer
+
+    context = context_of(base)
+    if architecture(base) != "causal" or context is None:
+        return rows
+    lengths = count_tokens(load_tokenizer(base), [row.prompt for row in rows])
+    room = context - words - params.max_new_tokens
+    fitting = [row for row, length in zip(rows, lengths, strict=True) if length <= room]
+    if away := len(rows) - len(fitting):
+        print(
+            f"evaluate: {away} of {len(rows)} held-out rows leave no room for an answer of {params.max_new_tokens} tokens "
+            f"in {context}, and are left out",
+            flush=True,
+        )
+    return fitting
+
+
 def held_out(rows: Sequence[Example], params: Evaluate) -> list[Example]:
     """At most `rows_per_task` rows of each task: those with the lowest hashes, so that more rows keep the earlier."""
 
@@ -211,15 +238,18 @@ def answered(
     def of(name: str) -> list[Example]:
         return [rows[index] for index in wanted[name]]
 
-    for name, path in models.items():
+    def of_all_on(name: str, path: Path) -> Iterator[tuple[str, list[str], list[tuple[float, int]]]]:
+        from plumbline.models.adapters import Choice, load
+
         model, tokenizer = load_model(path), load_tokenizer(path)
         yield name, *answer(model, tokenizer, of(name), params, name)
         for other, adapter in adapters.items():
             if adapter["start"] == name and adapter["kind"] != "full":
-                from plumbline.models.adapters import Choice, load
-
                 choice = Choice(model, load(model, path, folders[other]))
                 yield other, *answer(model, tokenizer, of(other), params, other, choice)
+
+    for name, path in models.items():
+        yield from of_all_on(name, path)  # whose model is gone when the next one is loaded
     for name, adapter in adapters.items():
         if adapter["kind"] == "full":
             path = folders[name] / "model"

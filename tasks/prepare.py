@@ -9,6 +9,7 @@ maths    plumbline/data/duplicates.py, plumbline/data/rankings.py, plumbline/dat
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from plumbline.data.rankings import alpha
 from plumbline.data.rendering import Rendered, render
 from plumbline.data.selection import require_rows, split_rows, without_leaks, without_repeats
 from plumbline.data.splits import SPLITS
-from plumbline.errors import DataError
-from plumbline.models.load import architecture, load_tokenizer
+from plumbline.errors import DataError, ParamsError
+from plumbline.models.load import architecture, context_of, load_tokenizer
 from plumbline.params import Prepare, Source
 from plumbline.rows import Reject, write_rows
 from plumbline.stage import run_stage
@@ -43,11 +44,15 @@ def prepare(params: Prepare, *, base: Path, world: Path, rows: Path, out: Path) 
             rejects.append(Reject(file=record.file, line=record.line, reason=reason, text=record.text))
 
     with track("prepare", params) as run, unfinished(out) as folder:
-        kind, tokenizer = architecture(base), load_tokenizer(base)
+        kind, tokenizer, context = architecture(base), load_tokenizer(base), context_of(base)
+        if context and params.max_tokens > context:
+            raise ParamsError(
+                f"prepare.max_tokens ({params.max_tokens}) must be at most what the base reads ({context})"
+            )
         read: Counter[str] = Counter()
         drafts: list[Draft] = []
         for number, source in enumerate(params.sources):
-            records = records_of(source, folders)
+            records = [replace(record, source=number) for record in records_of(source, folders)]
             if not source.path.startswith("hub:"):
                 run.input(f"source_{number}", located(source.path, folders))
             read[source.path] += len(records)
@@ -118,8 +123,8 @@ def write_splits(folder: Path, rows: list[Rendered]) -> None:
 
 def counts(rows: list[Rendered], read: Counter[str], rejects: list[Reject]) -> dict[str, Any]:
     """The numbers of the stage. Of each source, rows read are rows used and rows rejected."""
-    places = {(record.file, record.line) for row in rows for record in row.draft.records}
-    used = Counter(file for file, _ in places)
+    places = {(record.file, record.line, record.source) for row in rows for record in row.draft.records}
+    used = Counter(file for file, _, _ in places)
     rejected = Counter(each.file for each in rejects)
     sources = {path: {"read": count, "used": used[path], "rejected": rejected[path]} for path, count in read.items()}
     assert all(each["read"] == each["used"] + each["rejected"] for each in sources.values()), sources

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from pydantic import BaseModel
 
 from plumbline.store import digest, unfinished
-from plumbline.tracking import pipeline, track
+from plumbline.tracking import end_pipeline, pipeline, track
 
 
 class Knobs(BaseModel):
@@ -70,6 +70,27 @@ def test_the_stages_of_one_pipeline_run_share_one_parent(client, monkeypatch):
     assert parent.data.metrics["prepare.rows"] == 7 and parent.data.metrics["instruct.rows"] == 8
     assert parent.data.params["instruct.seed"] == "3"
     assert sidecar(Path("instruct"))["parent_run_id"] == parent.info.run_id
+
+
+def test_the_pipeline_run_ends_as_it_did_as_a_whole_whichever_stage_was_last(client, monkeypatch):
+    monkeypatch.setenv("PLUMBLINE_PIPELINE", "flow-3")
+    with track("prepare", Knobs()) as run, unfinished(Path("prepare")) as folder:
+        run.finish(folder)
+    parent = run_of(client, Path("prepare")).data.tags["mlflow.parentRunId"]
+    assert client.get_run(parent).info.status == "FINISHED"
+    end_pipeline("flow-3", "FAILED")
+    assert client.get_run(parent).info.status == "FAILED"
+    end_pipeline("a flow that no stage ran in", "FAILED")
+
+
+def test_a_knob_that_is_changed_while_a_pipeline_runs_is_each_stages_own(client, monkeypatch):
+    monkeypatch.setenv("PLUMBLINE_PIPELINE", "flow-4")
+    for name, seed in (("one", 3), ("two", 4)):
+        with track("adapt", Knobs(seed=seed)) as run, unfinished(Path(name)) as folder:
+            run.finish(folder)
+        assert run_of(client, Path(name)).data.params["adapt.seed"] == str(seed)
+    parent = run_of(client, Path("two")).data.tags["mlflow.parentRunId"]
+    assert client.get_run(parent).data.params["adapt.seed"] == "3"
 
 
 def test_runs_are_compared_by_values_under_the_name_of_stage_and_variant(client, monkeypatch):

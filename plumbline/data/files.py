@@ -26,13 +26,17 @@ SHOWN = 200  # characters of a rejected row
 
 @dataclass(frozen=True)
 class Record:
-    """One row as it stands in its file. `problem` says why it cannot be used, where that is known already."""
+    """One row as it stands in its file. `problem` says why it cannot be used, where that is known already.
+
+    `source` is the place of its source in `prepare.sources`, of which several may read one file.
+    """
 
     file: str
     line: int
     content: dict[str, Any] = field(default_factory=dict)
     text: str = ""
     problem: str = ""
+    source: int = 0
 
 
 class TwiceError(Exception):

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from plumbline.data.formats import Draft
 from plumbline.data.rankings import Pair, Verdicts, cycle, turned
@@ -116,10 +117,10 @@ def put_together(cluster: Sequence[Draft]) -> Draft:
 
 def rankings_of_thumbs(rows: Sequence[Rendered]) -> list[Rendered]:
     """For each prompt with completions that were liked and others that were not, a ranking of the ones over the others."""
-    by_prompt: defaultdict[tuple[str, str], list[Rendered]] = defaultdict(list)
+    by_prompt: defaultdict[tuple[Any, ...], list[Rendered]] = defaultdict(list)
     for row in rows:
         if row.draft.kind == "thumb":
-            by_prompt[row.draft.task, row.prompt].append(row)
+            by_prompt[row.draft.task, *sorted(row.draft.fields.items())].append(row)  # whatever template each has
     found = []
     for thumbs in by_prompt.values():
         first = thumbs[0]

@@ -76,7 +76,10 @@ def render(
     reject: Callable[[Draft, str], None],
 ) -> list[Rendered]:
     """The drafts that fit, each with its prompt; `reject` is told of each other one and why."""
-    special = re.compile("|".join(map(re.escape, sorted(tokenizer.all_special_tokens, key=len, reverse=True))))
+    # Llama 3 marks its headers as special among the added tokens alone.
+    added = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
+    tokens = sorted({*tokenizer.all_special_tokens, *added}, key=lambda token: (-len(token), token))
+    special = re.compile("|".join(map(re.escape, tokens)))
     prompted: list[tuple[Draft, str, str]] = []
     for draft in drafts:
         try:

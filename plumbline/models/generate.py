@@ -1,13 +1,13 @@
 """Answers of a model to many prompts: greedy, in batches of similar length."""
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from plumbline.models.encode import Chosen, token_ids
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
 def generate(
@@ -51,7 +51,7 @@ def generate(
         rows = [ids[index] for index in chosen]
         source = padded(rows, tokenizer.pad_token_id, left=left).to(model.device)
         mask = attention(rows, left=left).to(model.device)
-        with torch.inference_mode(), adapters.batch(chosen) if adapters else nullcontext():
+        with torch.inference_mode(), only(model, settings), adapters.batch(chosen) if adapters else nullcontext():
             output = model.generate(input_ids=source, attention_mask=mask, generation_config=settings)
         if not model.config.is_encoder_decoder:
             output = output[:, source.shape[1] :]
@@ -61,3 +61,16 @@ def generate(
         if on_progress:
             on_progress(start + len(chosen), len(order))
     return answers
+
+
+@contextmanager
+def only(model: "PreTrainedModel", settings: "GenerationConfig") -> Iterator[None]:
+    """Within the block, the model has no defaults of its own, with which transformers would fill up what is not set.
+
+    Many a published model brings a repetition penalty, beams or a least length, and none of these is greedy.
+    """
+    own, model.generation_config = model.generation_config, settings
+    try:
+        yield
+    finally:
+        model.generation_config = own

@@ -38,7 +38,7 @@ def resolve(source: str, revision: str, pretrained: Path) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        patterns = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]
+        patterns = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "README.md"]  # the last names the licence
         return Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
     except Exception as error:  # the hub's client raises a dozen unrelated kinds; all mean: not available
         raise ArtifactError(
@@ -82,6 +82,14 @@ def architecture(folder: Path) -> Architecture:
     """The architecture of a base or model folder."""
     folder = weights_folder(folder, check=False)
     return architecture_of(read_json(folder / "config.json"), folder)
+
+
+def context_of(folder: Path) -> int | None:
+    """How many tokens a decoder reads, or each side of an encoder-decoder; None where its positions have no end."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(weights_folder(folder, check=False), local_files_only=True)
+    return getattr(config, "max_position_embeddings", None)
 
 
 def weights_folder(folder: Path, *, check: bool) -> Path:

@@ -89,7 +89,7 @@ def tune(
         if model.config.is_encoder_decoder:
             from transformers import Seq2SeqTrainingArguments
 
-            trainer: Any = Seq2SeqAnswerTrainer(args=Seq2SeqTrainingArguments(**arguments), **common)
+            trainer: Any = Seq2SeqAnswerTrainer(args=one_gpu(Seq2SeqTrainingArguments(**arguments)), **common)
         else:
             trainer = causal_trainer(arguments, common)
         trainer.remove_callback(PrinterCallback)
@@ -128,6 +128,13 @@ def settings(params: Training, steps: int, folder: str) -> dict[str, Any]:
         "seed": params.seed,
         "data_seed": params.seed,
     }
+
+
+def one_gpu(arguments: Any) -> Any:
+    """The arguments for one GPU, however many there are: the trainers would have each read a batch of its own."""
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1
+    return arguments
 
 
 class Order(torch.utils.data.Sampler[int]):
@@ -250,7 +257,7 @@ def causal_trainer(arguments: dict[str, Any], common: dict[str, Any]) -> Any:
             return cross_entropy(logits, labels, self.length_power, num_items_in_batch)
 
     config = SFTConfig(**arguments, max_length=None, dataset_kwargs={"skip_prepare_dataset": True})
-    return AnswerTrainer(args=config, **common)
+    return AnswerTrainer(args=one_gpu(config), **common)
 
 
 class Seq2SeqAnswerTrainer(Resumable, Seq2SeqTrainer):  # type: ignore[misc]

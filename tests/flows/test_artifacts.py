@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from flows.artifacts import mlflow_page, scores, tell_of_alarm
+from flows.artifacts import links, mlflow_page, scores, tell_of_alarm
+from plumbline.store import write_json
 
 
 def test_scores_are_those_of_the_headline_metric_of_each_task(tmp_path):
@@ -42,3 +43,12 @@ def test_an_alarm_of_a_stage_becomes_an_event_and_other_lines_do_not(monkeypatch
 def test_links_lead_to_the_server_that_tracks_or_to_the_one_that_is_started_here():
     assert mlflow_page("https://host:8080/") == "https://host:8080"
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", mlflow_page("sqlite:////somewhere/mlflow.db"))
+
+
+def test_a_stage_that_mlflow_did_not_record_has_no_link(tmp_path, record, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", record)
+    (tmp_path / "artifacts").mkdir()
+    write_json(tmp_path / "artifacts/prepare.run.json", {"stage": "prepare", "run_id": None})
+    write_json(tmp_path / "artifacts/instruct.run.json", {"stage": "instruct", "run_id": "0123456789"})
+    page = links(tmp_path, "a name", "no such run", ["prepare", "instruct"], False)
+    assert "| instruct | [01234567](" in page and "| prepare |" not in page

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
+from flows.experiment import Experiment, changed_params, parse_overrides
 from tests.flows import toy
 
 ADAPTERS = ["adapt@summarise", "adapt@sentiment", "adapt@rewrite"]
@@ -149,6 +150,14 @@ def test_other_knobs_leave_the_workspace_alone_and_end_as_an_experiment(project)
     knobs = yaml.safe_load((project / "params.yaml").read_text())
     assert (knobs["instruct"]["epochs"], knobs["evaluate"]["seed"]) == (0.5, 6)
     assert "Running" not in toy.dvc(project, "repro")
+
+
+def test_results_of_an_adapter_that_a_run_takes_off_do_not_come_along(project):
+    toy.dvc(project, "repro")
+    toy.commit(project)
+    params = changed_params(project, None, parse_overrides(["adapt.adapters.rewrite=null"]))
+    with Experiment(project, "less").worktree(params) as folder:
+        assert {each.name for each in (folder / "artifacts/adapt").iterdir()} == {"summarise", "sentiment"}
 
 
 def test_a_bad_override_is_refused_at_once_and_in_the_words_of_the_command_line(project):

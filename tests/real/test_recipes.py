@@ -115,8 +115,8 @@ def accuracies_by_hand(project: Path) -> dict[str, float]:
 def unlearned(params: Ppo, instruct: Path, out: Path) -> Path:
     """A folder like that of stage `ppo`, of a policy that is still the model it started from."""
     out.mkdir()
-    Policy(load_model(instruct / "model"), params).save(instruct / "model", out)
-    write_json(out / "metrics.json", {"prompts": {"train": 0}})
+    Policy(load_model(instruct / "model"), params).save(instruct / "model", out, [])
+    write_json(out / "metrics.json", {"prompts": {"train": 0}, "tasks": {}})
     return out
 
 

@@ -8,14 +8,18 @@ from pathlib import Path
 import pytest
 
 from plumbline.errors import ArtifactError
+from plumbline.models.load import load_tokenizer
 from plumbline.params import Evaluate
 from plumbline.rows import Example, write_rows
-from plumbline.store import digest, write_json
-from tasks.evaluate import answer_rows, evaluate, held_out, newest_sweep, spread
+from plumbline.store import digest, read_json, write_json
+from tasks.evaluate import answer_rows, evaluate, held_out, newest_sweep, spread, that_fit
 
 PARAMS = Evaluate(
     seed=5, rows_per_task=6, batch=4, max_new_tokens=8, stemmer=False, resamples=200, samples=5, forgetting_rows=2
 )
+
+
+PRETRAINED = Path(__file__).parents[2] / "artifacts/pretrain/causal"
 
 
 def row(task, number, references, group=None):
@@ -46,7 +50,7 @@ def stage_folders(root, examples):
         root / "base/base.json", {"folder": "artifacts/pretrain/causal", "class": "Llama", "weights": {"w": "ab"}}
     )
     write_json(root / "instruct/metrics.json", {"tasks": {"summarise": 40}})
-    write_json(root / "ppo/metrics.json", {"prompts": {"train": 30}})
+    write_json(root / "ppo/metrics.json", {"prompts": {"train": 30}, "tasks": {"reply": 30}})
     about = {
         "rows": 40, "parameters": {"trained": 5, "all": 100}, "bytes": {"saved": 10, "base": 200},
         "validation_loss_before": 2.0, "validation_loss": 1.0, "start": "base",
@@ -94,6 +98,7 @@ def known_models(monkeypatch):
     monkeypatch.setattr("plumbline.models.encode.answer_losses", answer_losses)
     monkeypatch.setattr("plumbline.models.load.load_model", lambda folder: folder.name)
     monkeypatch.setattr("plumbline.models.load.load_tokenizer", lambda folder: None)
+    monkeypatch.setattr("tasks.evaluate.that_fit", lambda given, *_: given)
     monkeypatch.setattr("plumbline.models.adapters.load", lambda model, base, folder: folder.name)
     monkeypatch.setattr("plumbline.models.adapters.Choice", lambda model, adapter: (model, adapter))
 
@@ -249,7 +254,7 @@ def test_the_stage_runs_on_a_real_model(tmp_path):
         save(beneath, attach(beneath, tokenizer, name, settings, 0), tmp_path / "base", tmp_path / "adapt" / name)
         write_json(tmp_path / "adapt" / name / "metrics.json", about | {"kind": settings.kind})
 
-    Policy(load_model(tmp_path / "instruct/model"), params.ppo).save(tmp_path / "instruct/model", tmp_path / "ppo")
+    Policy(load_model(tmp_path / "instruct/model"), params.ppo).save(tmp_path / "instruct/model", tmp_path / "ppo", [])
 
     out = evaluate(PARAMS, **folders, out=tmp_path / "evaluate")
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
@@ -261,3 +266,20 @@ def test_the_stage_runs_on_a_real_model(tmp_path):
     assert metrics["forgetting"]["soft"]["find/label"]["rows"] == 2
     assert all(cell["difference"]["value"] == 0.0 for cell in metrics["forgetting"]["ppo"].values())
     assert 5 < metrics["scores"]["summarise"]["base"]["loss"]["value"] < 8  # about log 512, knowing nothing
+
+
+def test_a_row_that_leaves_no_room_for_an_answer_is_left_out_with_a_line(tmp_path, capsys):
+    tokenizer = load_tokenizer(PRETRAINED)
+    config = read_json(PRETRAINED / "config.json")
+    (tmp_path / "base").mkdir()
+    write_json(tmp_path / "base" / "config.json", config | {"max_position_embeddings": 40})
+    tokenizer.save_pretrained(tmp_path / "base")
+    given = [row.model_copy(update={"prompt": "order " * (3 + 10 * number)}) for number, row in enumerate(rows()[:3])]
+    lengths = [len(tokenizer(row.prompt, add_special_tokens=False).input_ids) for row in given]
+    params = PARAMS.model_copy(update={"max_new_tokens": 40 - lengths[1]})
+    assert that_fit(given, tmp_path / "base", 0, params) == given[:2]
+    told = f"1 of 3 held-out rows leave no room for an answer of {40 - lengths[1]} tokens in 40, and are left out"
+    assert capsys.readouterr().out == f"evaluate: {told}\n"
+    assert that_fit(given, tmp_path / "base", 1, params) == given[:1]
+    write_json(tmp_path / "base" / "config.json", {"architectures": ["T5ForConditionalGeneration"], "model_type": "t5"})
+    assert that_fit(given, tmp_path / "base", 0, params) == given

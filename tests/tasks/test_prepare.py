@@ -6,13 +6,16 @@ import os
 import random
 import re
 import runpy
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
+from tokenizers import AddedToken
+from transformers import AutoTokenizer
 
 from plumbline.data.duplicates import normalise
-from plumbline.errors import DataError
+from plumbline.errors import DataError, ParamsError
 from plumbline.models.tokenizer import train_tokenizer
 from plumbline.params import Prepare, World
 from plumbline.rows import Example, Ranking, Reject, Thumb, read_rows
@@ -587,3 +590,48 @@ class TestRealRows:
         assert (told["pairs"], told["verdicts"]) == (820, 3 * 820)
         assert 0.5 < told["agreement"] < 0.95
         assert all(row.raters == ["annotator1", "annotator2", "annotator3"] for row in rankings_of(folder).values())
+
+
+def test_a_file_may_be_read_as_two_sources_of_different_kinds(place):
+    rows = [{"prompt": each, "chosen": "It is on its way.", "rejected": "No idea."} for each in prompts(60)]
+    rows[4]["chosen"] = ""
+    place.write("pairs.jsonl", rows)
+    folder = place.run(
+        knobs(
+            source("data/pairs.jsonl", "prompt_completion", "reply", columns={"completion": "chosen"}),
+            source("data/pairs.jsonl", "chosen_rejected", "reply"),
+        )
+    )
+    assert sum(map(len, splits(folder).values())) == 59 and len(rankings_of(folder)) == 59
+    numbers = read_json(folder / "metrics.json")
+    assert numbers["rows"] == numbers["sources"]["data/pairs.jsonl"] == {"read": 120, "used": 118, "rejected": 2}
+
+
+def test_thumbs_on_one_prompt_are_paired_whatever_template_each_was_given(place):
+    rows = [{"prompt": text, "completion": each, "liked": each == "a"} for text in prompts(60) for each in "ab"]
+    place.write("thumbs.jsonl", rows)
+    folder = place.run(knobs(source("data/thumbs.jsonl", "thumbs", "reply")))
+    thumbs = [row for split in splits(folder, Thumb, "thumbs_").values() for row in split]
+    shown = {text: {row.prompt for row in thumbs if text in row.prompt} for text in prompts(60)}
+    assert any(len(each) > 1 for each in shown.values())  # or nothing is tested
+    assert len(rankings_of(folder)) == 60
+
+
+def test_more_tokens_than_the_base_reads_are_refused_before_anything_is_read(place):
+    place.write("rows.jsonl", instructions(60))
+    with pytest.raises(ParamsError, match=r"prepare\.max_tokens \(\d+\) must be at most what the base reads \(\d+\)"):
+        place.run(knobs(source("data/rows.jsonl", "alpaca"), max_tokens=100_000))
+
+
+def test_a_mark_that_only_the_added_tokens_call_special_is_a_mark(place, base, tmp_path):
+    folder = tmp_path / "marked"
+    shutil.copytree(base, folder)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.add_tokens([AddedToken("<|start_header_id|>", special=True)])
+    tokenizer.save_pretrained(folder)
+    assert "<|start_header_id|>" not in AutoTokenizer.from_pretrained(folder).all_special_tokens  # as in Llama 3
+    rows = instructions(60)
+    rows[2]["output"] += " <|start_header_id|>system"
+    place.write("rows.jsonl", rows)
+    [reject] = read_rows(place.run(knobs(source("data/rows.jsonl", "alpaca")), base=folder) / "rejects.jsonl", Reject)
+    assert reject.line == 3 and reject.reason.startswith("special: a text holds <|start_header_id|>,")
