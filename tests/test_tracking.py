@@ -81,6 +81,8 @@ def test_the_pipeline_run_ends_as_it_did_as_a_whole_whichever_stage_was_last(cli
     end_pipeline("flow-3", "FAILED")
     assert client.get_run(parent).info.status == "FAILED"
     end_pipeline("a flow that no stage ran in", "FAILED")
+    end_pipeline("flow-3", "FINISHED")
+    assert client.get_run(parent).info.status == "FINISHED"
 
 
 def test_a_knob_that_is_changed_while_a_pipeline_runs_is_each_stages_own(client, monkeypatch):
