@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from dvc.lock import LockError
 from dvc.repo import Repo
 from networkx import lexicographical_topological_sort
 
@@ -63,10 +64,16 @@ class Stages:
             return {stage.name: sorted(other.name for other in graph.successors(stage)) for stage in order}
 
     def stale(self, *stages: str) -> set[str]:
-        """Those of `stages` (default: all) whose knobs, code, inputs or results differ from dvc.lock."""
+        """Those of `stages` (default: all) whose knobs, code, inputs or results differ from dvc.lock.
+
+        Raises StageBusy while another run writes what has to be looked at.
+        """
         targets = [f"{self.root}/dvc.yaml:{stage}" for stage in stages] or None
         with REPOSITORY, Repo(str(self.root), _wait_for_lock=True) as repository:
-            return {name.rpartition(":")[2] for name in repository.status(targets=targets)}
+            try:
+                return {name.rpartition(":")[2] for name in repository.status(targets=targets)}
+            except LockError as error:
+                raise StageBusy(f"another run is at work in this folder ({str(error).splitlines()[0]})") from None
 
     def run(self, stage: str, on_line: Callable[[str], None], environment: Mapping[str, str]) -> bool:
         """Have DVC run one stage; True if it ran, False if DVC restored its results from an earlier run.

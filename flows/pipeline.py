@@ -205,7 +205,7 @@ def run_stages(stages: Stages, name: str, key: str, root: Path, phase: str | Non
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         print(f"the run's page has no links and scores: {reason}", file=sys.stderr, flush=True)
     if failed:
-        raise StageFailed("\n".join(state.message for stage, state in failed.items() if stage in terminal.outcomes))
+        raise StageFailed("\n".join(state.message for stage, state in failed.items() if not state.is_pending()))
 
 
 def needed(graph: dict[str, list[str]], phase: str | None) -> dict[str, list[str]]:
@@ -276,6 +276,9 @@ def main(arguments: list[str] | None = None) -> int:
                 FLOWS[chosen.flow].with_options(flow_run_name=name)(chosen.recipe or NONE, knobs)
     except PlumblineError as error:
         print(error, file=sys.stderr)
+        return 1
+    except StageBusy as error:
+        print(f"{error}; wait for it, or stop it", file=sys.stderr)
         return 1
     except StageFailed as error:
         print(f"{error}; finished stages are kept, and the next run goes on from them", file=sys.stderr)

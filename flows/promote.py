@@ -17,7 +17,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, State
 from prefect.utilities.annotations import quote
 
-from flows.graph import Stages
+from flows.graph import StageBusy, Stages
 from flows.server import api
 from plumbline.errors import ArtifactError, PlumblineError
 from plumbline.registry import Candidate, Registry, candidates
@@ -76,6 +76,9 @@ def main(arguments: list[str] | None = None) -> int:
             outcomes = promote(models)
     except PlumblineError as error:
         print(error, file=sys.stderr)
+        return 1
+    except StageBusy as error:
+        print(f"{error}; wait for it, or stop it", file=sys.stderr)
         return 1
     return int("refused" in outcomes.values())
 

@@ -1,6 +1,7 @@
 """Two doors, one truth: the flow and `dvc repro` on the real graph with toy stages, with real DVC, Prefect and MLflow."""
 
 import json
+import re
 import shutil
 import signal
 import sqlite3
@@ -158,6 +159,20 @@ def test_results_of_an_adapter_that_a_run_takes_off_do_not_come_along(project):
     params = changed_params(project, None, parse_overrides(["adapt.adapters.rewrite=null"]))
     with Experiment(project, "less").worktree(params) as folder:
         assert {each.name for each in (folder / "artifacts/adapt").iterdir()} == {"summarise", "sentiment"}
+
+
+def test_while_another_run_is_at_work_the_command_line_says_so(project):
+    toy.set_knob(project, "epochs: 1.7", "epochs: 2.5")
+    other = {"pid": psutil.Process().pid, "cmd": "dvc repro -s instruct"}
+    held = {str(project / "artifacts/instruct"): {"write": other}}
+    (project / ".dvc/tmp").mkdir(exist_ok=True)
+    (project / ".dvc/tmp/rwlock").write_text(json.dumps(held))
+    for module in ("flows.pipeline", "flows.promote"):
+        done = subprocess.run(
+            [sys.executable, "-m", module], cwd=project, env=toy.environment(), capture_output=True, text=True
+        )
+        assert (done.returncode, done.stdout) == (1, "")
+        assert re.fullmatch(r"another run is at work in this folder \(.*\); wait for it, or stop it\n", done.stderr)
 
 
 def test_a_bad_override_is_refused_at_once_and_in_the_words_of_the_command_line(project):

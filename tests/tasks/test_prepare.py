@@ -57,7 +57,8 @@ def base(tmp_path_factory):
     folder = tmp_path_factory.mktemp("base")
     texts = [f"The {thing} has {word} and costs 2 euros. Why? Human Assistant" for thing in THINGS for word in WORDS]
     train_tokenizer(texts, 700).save_pretrained(folder)
-    (folder / "config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"], "model_type": "llama"}))
+    config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "max_position_embeddings": 100_000}
+    (folder / "config.json").write_text(json.dumps(config))
     return folder
 
 
@@ -620,7 +621,7 @@ def test_thumbs_on_one_prompt_are_paired_whatever_template_each_was_given(place)
 def test_more_tokens_than_the_base_reads_are_refused_before_anything_is_read(place):
     place.write("rows.jsonl", instructions(60))
     with pytest.raises(ParamsError, match=r"prepare\.max_tokens \(\d+\) must be at most what the base reads \(\d+\)"):
-        place.run(knobs(source("data/rows.jsonl", "alpaca"), max_tokens=100_000))
+        place.run(knobs(source("data/rows.jsonl", "alpaca"), max_tokens=100_001))
 
 
 def test_a_mark_that_only_the_added_tokens_call_special_is_a_mark(place, base, tmp_path):
