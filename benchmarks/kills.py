@@ -229,7 +229,7 @@ def make_inputs(root: Path, record: Path) -> None:
     for split, numbers in (("train", range(80)), ("validation", range(80, 88)), ("test", range(88, 96))):
         rankings = [
             {
-                "id": str(number), "group": str(number), "prompt": f"order {number}", "ranks": [1, 2, 3], "raters": [""],
+                "id": str(number), "task": "t", "group": str(number), "prompt": f"order {number}", "ranks": [1, 2, 3], "raters": [""],
                 "pairs": [{"better": better, "worse": worse, "votes": 1.0} for better, worse in ((0, 1), (0, 2), (1, 2))],
                 "completions": [texts[number], texts[number][:20], texts[-1 - number]], "source_file": "", "source_line": 1,
             }

@@ -154,8 +154,6 @@ def test_other_knobs_leave_the_workspace_alone_and_end_as_an_experiment(project)
 
 
 def test_results_of_an_adapter_that_a_run_takes_off_do_not_come_along(project):
-    toy.dvc(project, "repro")
-    toy.commit(project)
     params = changed_params(project, None, parse_overrides(["adapt.adapters.rewrite=null"]))
     with Experiment(project, "less").worktree(params) as folder:
         assert {each.name for each in (folder / "artifacts/adapt").iterdir()} == {"summarise", "sentiment"}
