@@ -13,8 +13,10 @@ from pathlib import Path
 
 from dvc.lock import LockError
 from dvc.repo import Repo
+from dvc.rwlock import RWLockFileCorruptedError, RWLockFileFormatError
 from networkx import lexicographical_topological_sort
 
+from plumbline.errors import PlumblineError
 from plumbline.stage import die_with_parent
 
 # A stage that has printed its own error needs none of what DVC says around it.
@@ -73,7 +75,13 @@ class Stages:
             try:
                 return {name.rpartition(":")[2] for name in repository.status(targets=targets)}
             except LockError as error:
-                raise StageBusy(f"another run is at work in this folder ({str(error).splitlines()[0]})") from None
+                holder = re.search(r"\(PID \d+\): .*", str(error))
+                raise StageBusy(
+                    f"another run is at work in this folder {holder[0] if holder else ''}".rstrip()
+                ) from None
+            except (RWLockFileCorruptedError, RWLockFileFormatError) as error:  # of a run that was killed as it wrote
+                reason = str(error).rstrip(".")
+                raise PlumblineError(f"{reason}; unless a run is at work, remove {self.root}/.dvc/tmp/rwlock") from None
 
     def run(self, stage: str, on_line: Callable[[str], None], environment: Mapping[str, str]) -> bool:
         """Have DVC run one stage; True if it ran, False if DVC restored its results from an earlier run.

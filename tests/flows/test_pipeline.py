@@ -162,15 +162,22 @@ def test_results_of_an_adapter_that_a_run_takes_off_do_not_come_along(project):
 def test_while_another_run_is_at_work_the_command_line_says_so(project):
     toy.set_knob(project, "epochs: 1.7", "epochs: 2.5")
     other = {"pid": psutil.Process().pid, "cmd": "dvc repro -s instruct"}
-    held = {str(project / "artifacts/instruct"): {"write": other}}
-    (project / ".dvc/tmp").mkdir(exist_ok=True)
-    (project / ".dvc/tmp/rwlock").write_text(json.dumps(held))
+    lock = project / ".dvc/tmp/rwlock"
+    lock.parent.mkdir(exist_ok=True)
+    lock.write_text(json.dumps({"write": {str(project / "artifacts/instruct"): other}}))
+    told = f"another run is at work in this folder (PID {other['pid']}): {other['cmd']}; wait for it, or stop it"
     for module in ("flows.pipeline", "flows.promote"):
-        done = subprocess.run(
-            [sys.executable, "-m", module], cwd=project, env=toy.environment(), capture_output=True, text=True
-        )
-        assert (done.returncode, done.stdout) == (1, "")
-        assert re.fullmatch(r"another run is at work in this folder \(.*\); wait for it, or stop it\n", done.stderr)
+        assert refusal(project, module) == told
+    lock.write_text('{"write": ')
+    assert re.search(r"JSON structure is corrupted; unless .* remove .*/rwlock$", refusal(project, "flows.pipeline"))
+
+
+def refusal(project, module):
+    """What a command says that ends with exit code 1 and says nothing else."""
+    command = [sys.executable, "-m", module]
+    done = subprocess.run(command, cwd=project, env=toy.environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    return done.stderr.strip()
 
 
 def test_a_bad_override_is_refused_at_once_and_in_the_words_of_the_command_line(project):
