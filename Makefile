@@ -30,7 +30,7 @@ down: $(BIN)/.installed  ## stop them
 test: $(BIN)/.installed check  ## every check and test that runs on a CPU; installs strace and chromium if it may
 	@{ command -v strace && command -v chromium; } >/dev/null || test "$$(id -u)" != 0 || \
 	  { apt-get update -q; apt-get install -qy strace chromium; } >/dev/null 2>&1 || true
-	@OMP_NUM_THREADS=1 python -m pytest -q -n 3 --dist loadgroup --no-loadscope-reorder  # three files at once, a thread each
+	@OMP_NUM_THREADS=1 python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder  # two files at once, a thread each
 
 check: $(BIN)/.installed  ## format, lint, types and import rules
 	@ruff format --check -q . && ruff check -q . && mypy -p plumbline -p tasks -p flows && lint-imports --no-logo

@@ -3,13 +3,6 @@
 import pytest
 
 
-def pytest_collection_modifyitems(items):
-    """Where several files run at once, one process has all of a file, and of `flows`, which share a project that takes a minute."""
-    for item in items:
-        flows = item.path.parent.name == "flows"
-        item.add_marker(pytest.mark.xdist_group("flows" if flows else str(item.path.relative_to(item.config.rootpath))))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def own_record(tmp_path_factory):
     """MLflow's store for stages that a test calls without naming one."""
