@@ -55,5 +55,6 @@ $(BIN)/.installed: requirements.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/pip install -q --no-compile --disable-pip-version-check $(TORCH)
 	@$(BIN)/pip install -q --no-compile --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -W ignore -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true  # with all cores; some files are templates
 	@test -e .git || $(BIN)/dvc config --local core.no_scm true
 	@touch $@
