@@ -75,9 +75,9 @@ class Stages:
             try:
                 return {name.rpartition(":")[2] for name in repository.status(targets=targets)}
             except LockError as error:
-                holder = re.search(r"\(PID \d+\): .*", str(error))
+                holder = re.search(r" \(PID \d+\): .*", str(error))
                 raise StageBusy(
-                    f"another run is at work in this folder {holder[0] if holder else ''}".rstrip()
+                    f"another run is at work in this folder{holder[0] if holder else ''}; wait for it, or stop it"
                 ) from None
             except (RWLockFileCorruptedError, RWLockFileFormatError) as error:  # of a run that was killed as it wrote
                 reason = str(error).rstrip(".")

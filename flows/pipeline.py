@@ -274,11 +274,8 @@ def main(arguments: list[str] | None = None) -> int:
                     return 0
             with api(), warm():
                 FLOWS[chosen.flow].with_options(flow_run_name=name)(chosen.recipe or NONE, knobs)
-    except PlumblineError as error:
+    except (PlumblineError, StageBusy) as error:
         print(error, file=sys.stderr)
-        return 1
-    except StageBusy as error:
-        print(f"{error}; wait for it, or stop it", file=sys.stderr)
         return 1
     except StageFailed as error:
         print(f"{error}; finished stages are kept, and the next run goes on from them", file=sys.stderr)

@@ -74,11 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
         chosen_candidates(Path.cwd(), models)  # before a server is started for nothing
         with api():
             outcomes = promote(models)
-    except PlumblineError as error:
+    except (PlumblineError, StageBusy) as error:
         print(error, file=sys.stderr)
-        return 1
-    except StageBusy as error:
-        print(f"{error}; wait for it, or stop it", file=sys.stderr)
         return 1
     return int("refused" in outcomes.values())
 

@@ -38,7 +38,7 @@ MANIFEST = "MANIFEST.json"
 SCHEMA = 1
 KEPT = 2  # checkpoints: the newest, and the one to fall back on
 PATIENCE = 5.0  # seconds that the last owner, killed a moment ago, has to let go
-CODE = ("plumbline/models", "plumbline/algorithms", "plumbline/rows.py", "plumbline/curves.py")
+CODE = ("plumbline/models/**/*.py", "plumbline/algorithms/**/*.py", "plumbline/rows.py", "plumbline/curves.py")
 LIBRARIES = ("torch", "transformers")
 
 
@@ -66,8 +66,7 @@ def key(name: str, params: BaseModel, inputs: dict[str, Path]) -> str:
     """A name for all that the result of a stage depends on: knobs, inputs, code, libraries."""
     root = Path(__file__).parents[1]
     stage = root / "tasks" / f"{name.partition('@')[0]}.py"
-    code = [stage, *(root / each for each in CODE if each.endswith(".py"))]
-    code += [file for folder in CODE for file in sorted((root / folder).rglob("*.py"))]
+    code = [stage, *(file for pattern in CODE for file in sorted(root.glob(pattern)))]
     depends = {
         "name": name,
         "params": params.model_dump(mode="json"),

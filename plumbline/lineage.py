@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
 CODE = ("plumbline/", "tasks/")  # deps that are no data; the commit stands for them
 SHORT = 12  # letters of a digest that are shown
+LEAST = 6  # letters of a digest that are asked for
+BROKEN = "✗"
 SCORED = ("answers.jsonl", "scores.jsonl")  # where stages leave what they scored
 RANKED = {  # what stages did with a ranking of a split
     ("reward", "train"): "trained on it",
     ("reward", "validation"): "validated on it",
     ("ppo", "train"): "trained on its prompt",
 }
-LEAST = 6  # letters of a digest that are asked for
-BROKEN = "✗"
 
 
 @dataclass
@@ -222,8 +222,10 @@ class Lineage:
                 with file.open(encoding="utf-8") as lines:
                     return "scored on it" if any(json.loads(line)["id"] == row.content["id"] for line in lines) else ""
             return ""
-        if "pairs" in row.content or stage in ("reward", "ppo"):  # they read rankings, and the others none
-            return RANKED.get((stage, row.split), "") if "pairs" in row.content else ""
+        if "pairs" in row.content:
+            return RANKED.get((stage, row.split), "")
+        if stage in ("reward", "ppo"):  # they read rankings alone
+            return ""
         try:
             tasks = read_json(folder / "metrics.json").get("tasks", {})
         except PlumblineError:

@@ -43,6 +43,7 @@ def evaluate(
     """
     from plumbline.metrics.score import bleu_signature
     from plumbline.metrics.table import contributions, differences, intervals, score_rows
+    from plumbline.models.adapters import CONFIG
     from plumbline.report.evaluation import Evaluation, Sample, headline_metric, page
 
     origin = read_json(need(base, "base.json", stage="base") / "base.json")
@@ -51,8 +52,6 @@ def evaluate(
     need(ppo, "metrics.json", stage="ppo")
     models = {REFERENCE: base, "instruct": instruct / "model"}
     adapters = {folder.name: read_json(folder / "metrics.json") for folder in adapter_folders(adapt)}
-    from plumbline.models.adapters import CONFIG
-
     words = [
         read_json(adapt / name / CONFIG)["num_virtual_tokens"]
         for name in adapters
@@ -181,13 +180,15 @@ def that_fit(rows: list[Example], base: Path, words: int, params: Evaluate) -> l
     """The rows that leave a decoder room for an answer, behind a soft prompt of `words` words, and a line on the others."""
     from plumbline.models.encode import count_tokens
     from plumbline.models.load import architecture, context_of, load_tokenizer
+    from plumbline.models.room import has_room
 
-    context = context_of(base)
-    if architecture(base) != "causal" or context is None:
-        return rows
+    context, encoder_decoder = context_of(base), architecture(base) == "seq2seq"
     lengths = count_tokens(load_tokenizer(base), [row.prompt for row in rows])
-    room = context - words - params.max_new_tokens
-    fitting = [row for row, length in zip(rows, lengths, strict=True) if length <= room]
+    fitting = [
+        row
+        for row, length in zip(rows, lengths, strict=True)
+        if has_room(words + length, params.max_new_tokens, context, encoder_decoder=encoder_decoder)
+    ]
     if away := len(rows) - len(fitting):
         print(
             f"evaluate: {away} of {len(rows)} held-out rows leave no room for an answer of {params.max_new_tokens} tokens "

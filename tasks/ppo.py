@@ -10,7 +10,6 @@ maths    plumbline/algorithms/ppo.py, plumbline/algorithms/alarms.py, plumbline/
 """
 
 import importlib
-import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -137,11 +136,13 @@ def that_fit(rows: list[Ranking], lengths: Sequence[int], answer: int, config: A
 
     DataError where none does.
     """
-    context = getattr(config, "max_position_embeddings", None) or math.inf
+    from plumbline.models.room import has_room
+
+    context = getattr(config, "max_position_embeddings", None)
     fitting = [
         row
         for row, length in zip(rows, lengths, strict=True)
-        if (max(length, answer) if config.is_encoder_decoder else length + answer) <= context
+        if has_room(length, answer, context, encoder_decoder=config.is_encoder_decoder)
     ]
     away = len(rows) - len(fitting)
     problem = f"{file}: {away} of {len(rows)} prompts leave no room for an answer of {answer} tokens in {context}"

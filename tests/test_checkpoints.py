@@ -173,7 +173,7 @@ def test_other_code_or_another_library_has_no_state_to_go_on_from(monkeypatch):
     before = key("instruct", Knobs(), {})
     monkeypatch.setattr(module.importlib.metadata, "version", lambda library: "0")
     other = key("instruct", Knobs(), {})
-    monkeypatch.setattr(module, "CODE", ("plumbline/models",))
+    monkeypatch.setattr(module, "CODE", ("plumbline/models/**/*.py",))
     assert len({before, other, key("instruct", Knobs(), {})}) == 3
 
 

@@ -39,7 +39,6 @@ class Rendered:
         draft = self.draft
         own: dict[str, Any] = {
             "id": draft.id,
-            "task": draft.task,
             "group": self.group,
             "prompt": self.prompt,
             "source_file": draft.record.file,
@@ -49,13 +48,12 @@ class Rendered:
             pairs = [
                 Preference(better=better, worse=worse, votes=number) for (better, worse), number in self.votes().items()
             ]
-            raters = sorted(draft.opinions)
-            return Ranking(**own, completions=draft.answers, ranks=draft.ranks, pairs=pairs, raters=raters)
+            said: dict[str, Any] = {"ranks": draft.ranks, "pairs": pairs, "raters": sorted(draft.opinions)}
+            return Ranking(**own, **said, task=draft.task, completions=draft.answers)
         if draft.liked is not None:
-            own.pop("task")
             return Thumb(**own, completion=draft.answers[0], liked=draft.liked)
         example: dict[str, Any] = {"answer": draft.answers[0], "references": draft.answers, "template": self.template}
-        return Example(**own, **example)
+        return Example(**own, **example, task=draft.task)
 
     def votes(self) -> dict[Pair, float]:
         """Of a ranking, the votes for the first of (better, worse) completions."""
