@@ -79,7 +79,7 @@ ARMS: dict[str, dict[str, Any]] = {
     DEFAULT: {"options": {"per_device_train_batch_size": 8}, "environment": {}},
     TUNED: {"options": IN_TUNE, "environment": {}},
     TUNED_BF16: {"options": IN_TUNE, "environment": {"ACCELERATE_MIXED_PRECISION": "bf16"}},
-    OURS: {"micro_batch": 16},
+    OURS: {"micro_batch": 8},
 }
 FACTORS = ("shared trunk", "adapter-off reference", "no prompt logits", "length-sorted batches", "early stop", "bf16")
 
@@ -440,7 +440,7 @@ def switch_off(factor: str | None, policy: Any, folder: Path) -> None:
                 for hook in hooks:
                     hook.remove()
 
-            policy_module.logits_at = at_all
+            policy_module.at_positions = at_all
         case "length-sorted batches":
 
             def as_they_come(own: Any, asked: Any, answers: Any, rows: Any, params: Any) -> Any:

@@ -80,10 +80,8 @@ class Choice:
         """Within the block, the model's batches are these rows, each with the LoRA of its adapter or with none."""
         names = [adapter.key if (adapter := self.of(row)) and adapter.kind == "lora" else "__base__" for row in rows]
 
-        alike = len(set(names)) == 1  # then a layer may get its rows in another shape
-
         def name(_layer: Any, args: Any, named: Any) -> Any:
-            return args, named | {"adapter_names": names[:1] * len(args[0]) if alike else names}
+            return args, named | {"adapter_names": names}
 
         hooks = [layer.register_forward_pre_hook(name, with_kwargs=True) for layer in lora_layers(self.model)]
         try:
@@ -154,8 +152,6 @@ def place_lora(model: "PreTrainedModel", adapter: Adapter, config: LoraConfig) -
         warnings.filterwarnings("ignore", "Already found a `peft_config` attribute", UserWarning)
         inject_adapter_in_model(config, model, adapter.key)
     model.train(model.training)  # the new layers begin in training mode: their dropout would be on
-    for layer in lora_layers(model):  # PEFT would cast to float32 what autocast casts back at once
-        layer.cast_input_dtype_enabled = layer.get_base_layer().weight.dtype != torch.float32
 
 
 def lora_layers(model: torch.nn.Module) -> list[Any]:
@@ -273,50 +269,23 @@ def merge(model: "PreTrainedModel", adapter: Adapter, probe: Mapping[str, Tensor
     rows = len(next(iter(probe.values())))
     with Choice(model, adapter).batch(range(rows)):
         before = log_probabilities(model, probe)
-    kept = add_up(model, adapter)
+    layers = [layer for layer in lora_layers(model) if adapter.key in layer.lora_A]
+    kept = [layer.get_base_layer().weight.clone() for layer in layers]
+    for layer in layers:
+        layer.merge(adapter_names=[adapter.key])
     change = (log_probabilities(model, probe) - before).abs().max().item()
     if not change <= MERGE_TOLERANCE:
-        restore(kept)
+        for layer, weight in zip(layers, kept, strict=True):
+            layer.get_base_layer().weight.copy_(weight)
+            layer.merged_adapters.clear()
         raise PlumblineError(
             f"{adapter.name}: merging would move a log-probability by {change:.2g}, more than {MERGE_TOLERANCE:g}; "
-            f"load the base in float32 (its weights are {kept[0][1].dtype}), or use the adapter as it is"
+            f"load the base in float32 (its weights are {kept[0].dtype}), or use the adapter as it is"
         )
     for name, layer in [(name, layer) for name, layer in model.named_modules() if isinstance(layer, LoraLayer)]:
         model.set_submodule(name, layer.get_base_layer())
     del model.peft_config
     return change
-
-
-@contextmanager
-def merged(model: "PreTrainedModel", adapter: Adapter) -> Iterator[None]:
-    """Within the block, a LoRA's update is a part of the weights beneath it, and costs no time; then they are as before.
-
-    Weights of fewer digits than float32 would round the update away: there the LoRA stays beside them.
-    """
-    exact = all(layer.get_base_layer().weight.dtype == torch.float32 for layer in lora_layers(model))
-    kept = add_up(model, adapter) if exact else []
-    try:
-        yield
-    finally:
-        restore(kept)
-
-
-@torch.no_grad()
-def add_up(model: "PreTrainedModel", adapter: Adapter) -> list[tuple[Any, Tensor]]:
-    """Add a LoRA's update to the weights beneath it. Returns its layers, each with what its weights were."""
-    layers = [layer for layer in lora_layers(model) if adapter.key in layer.lora_A]
-    kept = [(layer, layer.get_base_layer().weight.clone()) for layer in layers]
-    for layer in layers:
-        layer.merge(adapter_names=[adapter.key])
-    return kept
-
-
-@torch.no_grad()
-def restore(kept: Sequence[tuple[Any, Tensor]]) -> None:
-    """Take back what `add_up` did, to the bit."""
-    for layer, weight in kept:
-        layer.get_base_layer().weight.copy_(weight)
-        layer.merged_adapters.clear()
 
 
 def log_probabilities(model: "PreTrainedModel", probe: Mapping[str, Tensor]) -> Tensor:

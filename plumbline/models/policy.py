@@ -6,7 +6,7 @@ is a copy. Dropout is off in all of them, as a ratio of two probabilities must n
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,19 +16,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from plumbline.algorithms.ppo import entropy
-from plumbline.models.adapters import (
-    Adapter,
-    Choice,
-    adapter_weights,
-    lora_config,
-    lora_layers,
-    merged,
-    place_lora,
-    save,
-)
+from plumbline.models.adapters import Adapter, Choice, adapter_weights, lora_config, lora_layers, place_lora, save
 from plumbline.models.collate import attention, padded
 from plumbline.models.load import load_tokenizer
-from plumbline.models.positions import logits_at
+from plumbline.models.sampling import at_positions
 from plumbline.models.state import write_tensors
 from plumbline.params import Ppo
 
@@ -150,17 +141,13 @@ class Policy(torch.nn.Module):
         """Within the block, the model's batches of so many rows are answered by the model that the LoRA lies on."""
         return Choice(self.model, [None] * rows).batch(range(rows))
 
-    def speaking(self) -> AbstractContextManager[None]:
-        """Within the block, the model answers as the policy, and a LoRA costs no time."""
-        return merged(self.model, self.adapter) if self.adapter else nullcontext()
-
     def _logits(self, model: "PreTrainedModel", batch: Batch) -> tuple[Tensor, Tensor]:
         """Logits of the answers' tokens alone, (tokens, vocabulary) at the temperature, and what the LM head read."""
         rows, places = batch.is_answer.nonzero(as_tuple=True)
         with (
             torch.autocast(model.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"),
             exact_head(model),
-            logits_at(model, rows, batch.before[rows] + places) as read,
+            at_positions(model, rows, batch.before[rows] + places) as read,
         ):
             logits = model(**batch.inputs, use_cache=False).logits
         return logits.float() / self.temperature, read[0]

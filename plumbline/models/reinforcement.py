@@ -303,17 +303,16 @@ def sample_answers(
     number: int,
 ) -> list[Sample]:
     """What the policy answers to prompts of ids; `purpose` and `number` name the random numbers."""
-    with policy.speaking():
-        return sample(
-            policy.model,
-            prompts,
-            end=tokenizer.eos_token_id,
-            pad=policy.pad,
-            max_new_tokens=params.max_new_tokens,
-            temperature=params.temperature,
-            batch=params.sampling_batch,
-            generator=generator_of(params, purpose, number),
-        )
+    return sample(
+        policy.model,
+        prompts,
+        end=tokenizer.eos_token_id,
+        pad=policy.pad,
+        max_new_tokens=params.max_new_tokens,
+        temperature=params.temperature,
+        batch=params.sampling_batch,
+        generator=generator_of(params, purpose, number),
+    )
 
 
 def divided(

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from contextlib import suppress
 
 import peft
 import pytest
@@ -17,7 +16,6 @@ from plumbline.models.adapters import (
     load,
     lora_layers,
     merge,
-    merged,
     probe_of,
     save,
     trainable,
@@ -293,32 +291,6 @@ def test_a_merged_model_is_a_plain_one_with_the_same_outputs(model_folder, token
     assert again == pytest.approx(losses, rel=1e-5)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_merged_for_a_while_the_outputs_are_the_same_and_afterwards_the_weights_to_the_bit(
-    model_folder, tokenizer, saved, family
-):
-    model = load_model(model_folder(family))
-    adapter = load(model, model_folder(family), saved(family, "t", LORA))
-    probe = probe_of(model, tokenizer, PROMPTS)
-    weights = {name: weight.clone() for name, weight in model.named_parameters()}
-    with torch.no_grad():
-        beside = model(**probe).logits
-        with suppress(KeyboardInterrupt), merged(model, adapter):
-            torch.testing.assert_close(model(**probe).logits, beside, rtol=1e-3, atol=1e-4)
-            assert any(not torch.equal(weight, weights[name]) for name, weight in model.named_parameters())
-            raise KeyboardInterrupt  # however the block ends
-        assert torch.equal(model(**probe).logits, beside)
-    assert all(torch.equal(weight, weights[name]) for name, weight in model.named_parameters())
-
-
-def test_weights_too_coarse_to_take_the_update_are_left_alone(model_folder, tokenizer, saved):
-    model = load_model(model_folder("llama"), "bfloat16")
-    adapter = load(model, model_folder("llama"), saved("llama", "t", LORA))
-    weights = {name: weight.clone() for name, weight in model.named_parameters()}
-    with merged(model, adapter):
-        assert all(torch.equal(weight, weights[name]) for name, weight in model.named_parameters())
-
-
 def test_dropout_is_off_in_a_lora_that_was_loaded(model_folder, tokenizer, saved):
     model = load_model(model_folder("llama"))
     adapter = load(model, model_folder("llama"), saved("llama", "t", LORA.model_copy(update={"dropout": 0.5})))
@@ -342,16 +314,3 @@ def test_a_soft_prompt_cannot_be_merged(model_folder, tokenizer, saved):
     adapter = load(model, model_folder("llama"), saved("llama", "t", PROMPT))
     with pytest.raises(PlumblineError, match="cannot be merged"):
         merge(model, adapter, probe_of(model, tokenizer, PROMPTS))
-
-
-def test_under_autocast_a_lora_casts_no_more_than_its_products_do(model_folder, tokenizer, saved):
-    """PEFT's own cast into the LoRA's float32 would be undone at once: the results are the same to the bit."""
-    model = load_model(model_folder("llama"))
-    load(model, model_folder("llama"), saved("llama", "t", LORA))
-    probe = probe_of(model, tokenizer, PROMPTS)
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        without = model(**probe).logits
-        for layer in lora_layers(model):
-            assert not layer.cast_input_dtype_enabled
-            layer.cast_input_dtype_enabled = True
-        assert torch.equal(model(**probe).logits, without)
