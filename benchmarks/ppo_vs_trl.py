@@ -440,7 +440,7 @@ def switch_off(factor: str | None, policy: Any, folder: Path) -> None:
                 for hook in hooks:
                     hook.remove()
 
-            policy_module.at_positions = at_all
+            policy_module.logits_at = at_all
         case "length-sorted batches":
 
             def as_they_come(own: Any, asked: Any, answers: Any, rows: Any, params: Any) -> Any:

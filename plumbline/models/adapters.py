@@ -80,8 +80,10 @@ class Choice:
         """Within the block, the model's batches are these rows, each with the LoRA of its adapter or with none."""
         names = [adapter.key if (adapter := self.of(row)) and adapter.kind == "lora" else "__base__" for row in rows]
 
+        alike = len(set(names)) == 1  # then a layer may get its rows in another shape
+
         def name(_layer: Any, args: Any, named: Any) -> Any:
-            return args, named | {"adapter_names": names}
+            return args, named | {"adapter_names": names[:1] * len(args[0]) if alike else names}
 
         hooks = [layer.register_forward_pre_hook(name, with_kwargs=True) for layer in lora_layers(self.model)]
         try:
@@ -152,6 +154,8 @@ def place_lora(model: "PreTrainedModel", adapter: Adapter, config: LoraConfig) -
         warnings.filterwarnings("ignore", "Already found a `peft_config` attribute", UserWarning)
         inject_adapter_in_model(config, model, adapter.key)
     model.train(model.training)  # the new layers begin in training mode: their dropout would be on
+    for layer in lora_layers(model):  # PEFT would cast to float32 what autocast casts back at once
+        layer.cast_input_dtype_enabled = layer.get_base_layer().weight.dtype != torch.float32
 
 
 def lora_layers(model: torch.nn.Module) -> list[Any]:

@@ -19,7 +19,7 @@ from plumbline.algorithms.ppo import entropy
 from plumbline.models.adapters import Adapter, Choice, adapter_weights, lora_config, lora_layers, place_lora, save
 from plumbline.models.collate import attention, padded
 from plumbline.models.load import load_tokenizer
-from plumbline.models.sampling import at_positions
+from plumbline.models.positions import logits_at
 from plumbline.models.state import write_tensors
 from plumbline.params import Ppo
 
@@ -147,7 +147,7 @@ class Policy(torch.nn.Module):
         with (
             torch.autocast(model.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"),
             exact_head(model),
-            at_positions(model, rows, batch.before[rows] + places) as read,
+            logits_at(model, rows, batch.before[rows] + places) as read,
         ):
             logits = model(**batch.inputs, use_cache=False).logits
         return logits.float() / self.temperature, read[0]

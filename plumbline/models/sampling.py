@@ -4,8 +4,7 @@ Nothing but the temperature shapes the law, no top-k, top-p or least length, so 
 score. Each row has random numbers of its own: which rows share a batch, or have ended, does not change its answer.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer, EncoderDecoderCache
 
 from plumbline.models.collate import attention, padded
+from plumbline.models.positions import logits_at
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -153,7 +153,7 @@ class Decoder:
 
     def begin(self) -> Float[Tensor, "batch vocabulary"]:
         rows = torch.arange(len(self.prompts), device=self.model.device)
-        with at_positions(self.model, rows, self.position - 1):
+        with logits_at(self.model, rows, self.position - 1):
             return self.model(input_ids=self.prompts, past_key_values=self.cache, use_cache=True).logits
 
     def go_on(self, tokens: Int[Tensor, " batch"]) -> Float[Tensor, "batch vocabulary"]:
@@ -209,22 +209,3 @@ def roomy(layers: int, room: int) -> DynamicCache:
     cache = DynamicCache()
     cache.layers = [Roomy(room) for _ in range(layers)]
     return cache
-
-
-@contextmanager
-def at_positions(model: "PreTrainedModel", rows: Tensor, columns: Tensor) -> Iterator[list[Tensor]]:
-    """Within the block, the model's logits are those at the chosen positions alone, of shape (chosen, vocabulary).
-
-    What the LM head reads there, of shape (chosen, width), is appended to the list.
-    """
-    read: list[Tensor] = []
-
-    def choose(_head: Any, given: Any) -> tuple[Tensor]:
-        read.append(given[0][rows, columns])
-        return (read[-1],)
-
-    hook = model.get_output_embeddings().register_forward_pre_hook(choose)
-    try:
-        yield read
-    finally:
-        hook.remove()

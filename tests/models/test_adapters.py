@@ -314,3 +314,16 @@ def test_a_soft_prompt_cannot_be_merged(model_folder, tokenizer, saved):
     adapter = load(model, model_folder("llama"), saved("llama", "t", PROMPT))
     with pytest.raises(PlumblineError, match="cannot be merged"):
         merge(model, adapter, probe_of(model, tokenizer, PROMPTS))
+
+
+def test_under_autocast_a_lora_casts_no_more_than_its_products_do(model_folder, tokenizer, saved):
+    """PEFT's own cast into the LoRA's float32 would be undone at once: the results are the same to the bit."""
+    model = load_model(model_folder("llama"))
+    load(model, model_folder("llama"), saved("llama", "t", LORA))
+    probe = probe_of(model, tokenizer, PROMPTS)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        without = model(**probe).logits
+        for layer in lora_layers(model):
+            assert not layer.cast_input_dtype_enabled
+            layer.cast_input_dtype_enabled = True
+        assert torch.equal(model(**probe).logits, without)
