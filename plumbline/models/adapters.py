@@ -118,7 +118,8 @@ class SoftWords(torch.nn.Module):
         if not soft.any():
             return vectors
         table = torch.cat(list(self.prompts.values())).to(vectors.dtype)
-        return torch.where(soft[..., None], table[behind.clamp(min=0)], vectors)
+        # Not by an index, whose gradients a CPU's threads add up in whatever order they come.
+        return torch.where(soft[..., None], torch.nn.functional.embedding(behind.clamp(min=0), table), vectors)
 
 
 def attach(

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from plumbline.errors import ArtifactError, PlumblineError
 from plumbline.models.adapters import (
     Choice,
+    SoftWords,
     adapter_weights,
     attach,
     load,
@@ -327,3 +328,20 @@ def test_under_autocast_a_lora_casts_no_more_than_its_products_do(model_folder, 
             assert not layer.cast_input_dtype_enabled
             layer.cast_input_dtype_enabled = True
         assert torch.equal(model(**probe).logits, without)
+
+
+def test_a_soft_prompt_has_the_same_gradient_every_time(model_folder, tokenizer):
+    """On two threads too, and though every ordinary token looks up a vector that is not used."""
+    words = load_model(model_folder("llama")).get_input_embeddings()
+    soft = SoftWords(words)
+    torch.manual_seed(3)
+    prefix = soft.add("t", torch.randn(8, words.embedding_dim))
+    ids = torch.cat([torch.tensor(prefix).repeat(64, 1), torch.randint(words.num_embeddings, (64, 120))], 1)
+    weights = torch.randn(*ids.shape, words.embedding_dim)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        gradients = [torch.autograd.grad((soft(ids) * weights).sum(), soft.prompts["t"])[0] for _ in range(20)]
+    finally:
+        torch.set_num_threads(threads)
+    assert gradients[0].any() and all(torch.equal(each, gradients[0]) for each in gradients)
