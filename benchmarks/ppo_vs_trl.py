@@ -19,8 +19,10 @@ What Plumbline does otherwise; `--factors` switches each off:
 
 shared trunk            the values are a linear head on what the LM head reads; TRL's are a network of their own, read
                         and trained whole, and once more before training
+folded LoRA             its update is a part of the weights in sampling, and in learning in float32: one product, not three
 adapter-off reference   the policy's model without its LoRA: memory, not time; TRL does so too when given a LoRA
-no prompt logits        the LM head reads the answers' tokens alone; TRL computes logits of all, then cuts
+no prompt logits        the LM head and the last feed-forward part read the answers' tokens alone; TRL computes logits of
+                        all, then cuts
 length-sorted batches   a micro-batch is as wide as its own longest row; TRL's rows are as wide as the cycle's longest
                         message and longest answer together
 early stop              rows that have ended leave the batch, and the rest of the loop reads no padding behind them
@@ -81,7 +83,10 @@ ARMS: dict[str, dict[str, Any]] = {
     TUNED_BF16: {"options": IN_TUNE, "environment": {"ACCELERATE_MIXED_PRECISION": "bf16"}},
     OURS: {"micro_batch": 8},
 }
-FACTORS = ("shared trunk", "adapter-off reference", "no prompt logits", "length-sorted batches", "early stop", "bf16")
+FACTORS = (
+    "shared trunk", "folded LoRA", "adapter-off reference", "no prompt logits", "length-sorted batches", "early stop",
+    "bf16",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -417,13 +422,15 @@ def plumbline(spec: dict[str, Any]) -> dict[str, Any]:
 
 def switch_off(factor: str | None, policy: Any, folder: Path) -> None:
     """Have the loop do without one of the factors that are not knobs."""
-    from contextlib import contextmanager
+    from contextlib import contextmanager, nullcontext
 
     from plumbline.models import policy as policy_module
     from plumbline.models import reinforcement, sampling
     from plumbline.models.load import load_model
 
     match factor:
+        case "folded LoRA":
+            policy.folded = nullcontext
         case "adapter-off reference":
             policy.reference = load_model(folder / "policy").requires_grad_(False)
         case "no prompt logits":

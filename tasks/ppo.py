@@ -227,7 +227,7 @@ def scorer_in(folder: Path, params: Ppo, prompts: Sequence[str]) -> "Score":
     scorer = load_scorer(need(folder, "model", stage="reward") / "model")
     candidates(scorer, prompts, [[""]] * len(prompts))  # refuses now what it would refuse in some cycle
     # A policy's answer may be longer than it was sampled when it is encoded again, as bytes that are no text are.
-    return lambda prompts, answers: scores(scorer, prompts, answers, params.sampling_batch, cut=True)
+    return lambda prompts, answers: scores(scorer, prompts, answers, params.micro_batch, cut=True)
 
 
 def beside(

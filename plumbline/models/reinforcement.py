@@ -303,16 +303,17 @@ def sample_answers(
     number: int,
 ) -> list[Sample]:
     """What the policy answers to prompts of ids; `purpose` and `number` name the random numbers."""
-    return sample(
-        policy.model,
-        prompts,
-        end=tokenizer.eos_token_id,
-        pad=policy.pad,
-        max_new_tokens=params.max_new_tokens,
-        temperature=params.temperature,
-        batch=params.sampling_batch,
-        generator=generator_of(params, purpose, number),
-    )
+    with policy.folded():
+        return sample(
+            policy.model,
+            prompts,
+            end=tokenizer.eos_token_id,
+            pad=policy.pad,
+            max_new_tokens=params.max_new_tokens,
+            temperature=params.temperature,
+            batch=params.sampling_batch,
+            generator=generator_of(params, purpose, number),
+        )
 
 
 def divided(

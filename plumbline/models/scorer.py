@@ -28,6 +28,7 @@ from plumbline.errors import ArtifactError, DataError
 from plumbline.models.collate import attention, padded
 from plumbline.models.encode import answer_ids, token_ids
 from plumbline.models.load import architecture, load_model, load_tokenizer, weight_digests
+from plumbline.models.positions import hidden_at
 from plumbline.models.state import write_tensors
 from plumbline.params import LoraSize
 from plumbline.store import need, read_json, write_json
@@ -69,6 +70,10 @@ class Scorer(torch.nn.Module):
     def __init__(self, start: Path, kind: Kind) -> None:
         super().__init__()
         model = load_model(start)
+        if (
+            model.device.type == "cpu"
+        ):  # which takes torch's fused attention backwards so slowly that plain products win
+            model.set_attn_implementation("eager")
         self.model, self.tokenizer, self.kind = model, load_tokenizer(start), kind
         self.architecture = architecture(start)
         self.head = torch.nn.Linear(model.config.hidden_size, 1).to(model.device)
@@ -234,15 +239,17 @@ def packed_scores(scorer: Scorer, batch: Sequence[Candidates]) -> Float[Tensor, 
     """Of a decoder: one row is a prompt and after it all its completions, which do not see each other."""
     rows = [pack(each) for each in batch]
     seen = own_and_prompt(padded([row.parts for row in rows], -1))
-    hidden = scorer.model.base_model(
-        input_ids=padded([row.ids for row in rows], scorer.tokenizer.pad_token_id).to(scorer.device),
-        # To be added to the products of queries and keys, as every kind of attention understands it.
-        attention_mask=torch.zeros(seen.shape).masked_fill(~seen, -torch.inf).to(scorer.device, scorer.model.dtype),
-        position_ids=padded([row.positions for row in rows], 0).to(scorer.device),
-        use_cache=False,
-    ).last_hidden_state
-    number = [number for number, row in enumerate(rows) for _ in row.ends]
-    return scorer.read(hidden[number], torch.tensor([end for row in rows for end in row.ends], device=scorer.device))
+    places = [(number, end) for number, row in enumerate(rows) for end in row.ends]
+    number, ends = torch.tensor(places, device=scorer.device).unbind(1)
+    with hidden_at(scorer.model, number, ends):
+        hidden = scorer.model.base_model(
+            input_ids=padded([row.ids for row in rows], scorer.tokenizer.pad_token_id).to(scorer.device),
+            # To be added to the products of queries and keys, as every kind of attention understands it.
+            attention_mask=torch.zeros(seen.shape).masked_fill(~seen, -torch.inf).to(scorer.device, scorer.model.dtype),
+            position_ids=padded([row.positions for row in rows], 0).to(scorer.device),
+            use_cache=False,
+        ).last_hidden_state
+    return scorer.read(hidden[number], ends)
 
 
 def pack(each: Candidates) -> Packed:

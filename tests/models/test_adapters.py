@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import suppress
 
 import peft
 import pytest
@@ -14,6 +15,7 @@ from plumbline.models.adapters import (
     SoftWords,
     adapter_weights,
     attach,
+    folded,
     load,
     lora_layers,
     merge,
@@ -290,6 +292,41 @@ def test_a_merged_model_is_a_plain_one_with_the_same_outputs(model_folder, token
     model.save_pretrained(tmp_path / "merged")
     again, _ = outputs(load_model(tmp_path / "merged"), tokenizer)
     assert again == pytest.approx(losses, rel=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_folded_into_the_weights_a_lora_says_and_learns_what_it_does_beside_them(
+    model_folder, tokenizer, saved, family
+):
+    model = load_model(model_folder(family)).double()  # so that rounding hides nothing
+    adapter = load(model, model_folder(family), saved(family, "t", LORA))
+    probe = probe_of(model, tokenizer, PROMPTS)
+    own = {name: weight.requires_grad_(True) for name, weight in adapter_weights(model, adapter).items()}
+    weights = {name: weight.clone() for name, weight in model.named_parameters()}
+
+    def pass_through():
+        logits = model(**probe).logits
+        return logits, torch.autograd.grad(logits.log_softmax(-1)[..., 7].sum(), list(own.values()))
+
+    beside = pass_through()
+    with suppress(KeyboardInterrupt), folded(model, adapter):
+        within = pass_through()
+        assert any(not torch.equal(weight, weights[name]) for name, weight in model.named_parameters())
+        assert all(weight.requires_grad == (".lora_" in name) for name, weight in model.named_parameters())
+        raise KeyboardInterrupt  # however the block ends
+    torch.testing.assert_close(within, beside)
+    assert all(gradient.abs().max() > 0 for gradient in within[1])
+    again = pass_through()
+    assert torch.equal(again[0], beside[0]) and all(map(torch.equal, again[1], beside[1]))
+    assert all(torch.equal(weight, weights[name]) for name, weight in model.named_parameters())
+
+
+def test_weights_too_coarse_to_take_the_update_are_left_alone(model_folder, tokenizer, saved):
+    model = load_model(model_folder("llama"), "bfloat16")
+    adapter = load(model, model_folder("llama"), saved("llama", "t", LORA))
+    weights = {name: weight.clone() for name, weight in model.named_parameters()}
+    with folded(model, adapter):
+        assert all(torch.equal(weight, weights[name]) for name, weight in model.named_parameters())
 
 
 def test_dropout_is_off_in_a_lora_that_was_loaded(model_folder, tokenizer, saved):
