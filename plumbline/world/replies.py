@@ -27,9 +27,9 @@ Correct: what share of its statements agrees with them? A wrong date, amount, na
 Complete: what share of the customer's questions does it take up?
 Polite: does it speak to the customer as a friend of the house would? Curt is a half, rude is nothing.
 Concise: does it come to the point? A sentence or two too many is a half, rambling is nothing.
-The score weighs correct 0.5, complete 0.25, polite 0.15 and concise 0.1: a charming reply that is wrong is still wrong."""
+The score weighs correct 0.4, complete 0.2, polite 0.25 and concise 0.15: a right reply that is rude loses a customer, too."""
 
-WEIGHTS = {"correct": 0.5, "complete": 0.25, "polite": 0.15, "concise": 0.1}
+WEIGHTS = {"correct": 0.4, "complete": 0.2, "polite": 0.25, "concise": 0.15}
 
 
 def score(rubric: dict[str, float]) -> float:
@@ -49,12 +49,6 @@ class Question:
     answers: tuple[str, ...]
     value: str
     wrong: tuple[str, ...]  # what a careless agent might claim instead
-
-
-def near(number: int) -> list[int]:
-    """Wrong numbers of about the size of the right one, none of which begins as it does."""
-    numbers = [number + 3, number * 2, number // 2, number + 5, number * 3, number + 11, number - 3, number + 24]
-    return [other for other in dict.fromkeys(numbers) if other > 0 and str(other)[0] != str(number)[0]]
 
 
 def other_digits(digits: str, shift: int) -> str:
@@ -131,58 +125,11 @@ def tracking(rng: random.Random, shop: Shop, order: Order, product: Product) -> 
     return Question(fact, ask, answers, order.tracking, others)
 
 
-def warranty(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
-    months = product.warranty_months
-    value, wrong = f"{months} months", tuple(f"{other} months" for other in near(months))
-    fact = rng.choice(
-        [
-            f"Warranty of the {product.noun}: {value}.",
-            f"The {product.noun} has {value} of warranty.",
-        ]
-    )
-    ask = rng.choice(
-        [
-            f"How long is the warranty on the {product.noun}?",
-            f"For how many months is the {product.noun} covered?",
-            f"What is the warranty of the {product.name}?",
-        ]
-    )
-    answers = (
-        f"The warranty on the {product.noun} is {{}}.",
-        f"The {product.noun} is covered for {{}}.",
-    )
-    return Question(fact, ask, answers, value, wrong)
-
-
-def stock(rng: random.Random, shop: Shop, order: Order, product: Product) -> Question:
-    value, wrong = str(product.in_stock), tuple(str(other) for other in near(product.in_stock))
-    fact = rng.choice(
-        [
-            f"In stock: {value} of the {product.noun}.",
-            f"Stock of the {product.name}: {value}.",
-        ]
-    )
-    ask = rng.choice(
-        [
-            f"How many of the {product.name} do you have in stock?",
-            f"I may want another {product.noun}, how many are in stock?",
-            f"How is the stock of the {product.noun}?",
-        ]
-    )
-    answers = (
-        "We have {} in stock.",
-        "The stock stands at {}.",
-    )
-    return Question(fact, ask, answers, value, wrong)
-
-
 TOPICS: tuple[Callable[[random.Random, Shop, Order, Product], Question], ...] = (
     arrival,
     carrier,
     total,
     tracking,
-    warranty,
-    stock,
 )
 
 

@@ -101,8 +101,8 @@ def test_gold_is_the_score_of_the_grades_and_no_two_replies_tie(rows: list[dict]
 
 
 def test_the_score_of_a_worked_case() -> None:
-    # 0.5 * 0.5 + 0.25 * 1 + 0.15 * 0 + 0.1 * 0.5, by hand
-    assert score({"correct": 0.5, "complete": 1.0, "polite": 0.0, "concise": 0.5}) == 0.55
+    # 0.4 * 0.5 + 0.2 * 1 + 0.25 * 0 + 0.15 * 0.5, by hand
+    assert score({"correct": 0.5, "complete": 1.0, "polite": 0.0, "concise": 0.5}) == 0.475
 
 
 def test_the_written_rubric_names_every_quality_with_its_weight() -> None:
