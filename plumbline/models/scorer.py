@@ -70,9 +70,7 @@ class Scorer(torch.nn.Module):
     def __init__(self, start: Path, kind: Kind) -> None:
         super().__init__()
         model = load_model(start)
-        if (
-            model.device.type == "cpu"
-        ):  # which takes torch's fused attention backwards so slowly that plain products win
+        if model.device.type == "cpu":  # takes torch's fused attention backwards so slowly that plain products win
             model.set_attn_implementation("eager")
         self.model, self.tokenizer, self.kind = model, load_tokenizer(start), kind
         self.architecture = architecture(start)
