@@ -4,16 +4,17 @@
     python -m benchmarks.ppo_vs_trl --sizes 3M --seeds 1 --factors    # one seed, and each factor switched off in turn
     python -m benchmarks.ppo_vs_trl --sizes 0.5B                      # a Qwen2-0.5B of random weights, on a GPU
 
-Both start from the model of artifacts/instruct, answer the same customers' messages (without the facts of their orders,
-so that rows are short), and are scored by the scorer of artifacts/reward. The larger size is the same model and scorer
-made wider without changing what they say; the largest, for a GPU, has the shape of Qwen2-0.5B and random weights, so it
-tells of speed alone. Same LoRA, learning rate and its course, Adam, temperature, KL coefficient, batch, minibatches,
-epochs and longest answer. TRL runs in an environment of its own, made on first use: at its defaults in all that the task
-does not settle, and tuned for a CPU: whole minibatches at once, no samples shown, once in float32 and, where the
-processor has it, once in bfloat16 (through Accelerate's variable, as PPOConfig's own flag has no effect); the fastest of
-these is its best. Every run is a process of its own, one after another, the arms in turn. Episodes per second are of the
-training loop alone, by the clock and by processor time, which other work on the machine disturbs less. Afterwards the
-same code answers and scores held-out messages with each policy.
+Both start from the model of artifacts/instruct, answer the same customers' messages (without the first paragraph of
+their prompts, in two of three the facts of the order, so that rows are shorter), and are scored by the scorer of
+artifacts/reward. The larger size is the same model and scorer made wider without changing what they say; the largest,
+for a GPU, has the shape of Qwen2-0.5B and random weights, so it tells of speed alone. Same LoRA, learning rate and its
+course, Adam, temperature, KL coefficient, batch, minibatches, epochs and longest answer. TRL runs in an environment of
+its own, made on first use: at its defaults in all that the task does not settle, and tuned for a CPU: whole
+minibatches at once, no samples shown, once in float32 and, where the processor has it, once in bfloat16 (through
+Accelerate's variable, as PPOConfig's own flag has no effect); the fastest of these is its best. Every run is a process
+of its own, one after another, the arms in turn. Episodes per second are of the training loop alone, by the clock and
+by processor time, which other work on the machine disturbs less. Afterwards the same code answers and scores held-out
+messages with each policy.
 
 What Plumbline does otherwise; `--factors` switches each off:
 
@@ -307,9 +308,9 @@ def write_inputs(folder: Path, sizes: list[str]) -> dict[str, list[str]]:
 
 
 def message(prompt: str) -> str:
-    """The prompt without its first part, the facts of the order and the shop."""
+    """The prompt without its first paragraph: the facts of the order, or the instruction where that leads."""
     role, rest = prompt.split("\n", 1)
-    _facts, said = rest.split("\n\n", 1)
+    _first, said = rest.split("\n\n", 1)
     return f"{role}\n{said}"
 
 

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,11 @@ def losses(
     scorer: Scorer, rows: Sequence[Candidates], batch: Sequence[Ranking], params: Reward
 ) -> tuple[Tensor, Tensor]:
     """The sum of the loss over prompts, and of the votes on their untied pairs [those for the scorer's order, all]."""
-    with torch.autocast(scorer.device.type, torch.bfloat16, enabled=params.precision == "bfloat16"):
+    rounded = params.precision == "bfloat16"  # under autocast the weights are, and an update in them with them
+    with (
+        torch.autocast(scorer.device.type, torch.bfloat16, enabled=rounded),
+        nullcontext() if rounded else scorer.folded(),
+    ):
         scores, _ = candidate_scores(scorer, rows)
     votes, ranks = (each.to(scores.device) for each in votes_and_ranks(batch))
     loss = ranking_loss(scores, votes, ranks, margin=params.margin, centring=params.centring)

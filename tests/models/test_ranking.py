@@ -1,7 +1,7 @@
 """Training on rankings: what it learns, what must not change it, and that a killed run ends as an undisturbed one."""
 
 from collections import Counter
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from itertools import permutations
 
 import pytest
@@ -12,7 +12,7 @@ from plumbline.checkpoints import Checkpoints
 from plumbline.errors import DivergenceError
 from plumbline.models import ranking
 from plumbline.models.ranking import encoded, learning_rate, losses, train_scorer, votes_and_ranks
-from plumbline.models.scorer import new_scorer, raw_scores
+from plumbline.models.scorer import Scorer, new_scorer, raw_scores
 from plumbline.params import LoraSize, Reward
 from plumbline.rows import Preference, Ranking
 
@@ -55,6 +55,10 @@ def learned(scorer):
     return torch.cat([weight.detach().flatten() for weight in scorer.parameters() if weight.requires_grad])
 
 
+def learned_gradients(scorer):
+    return torch.cat([weight.grad.flatten() for weight in scorer.parameters() if weight.grad is not None])
+
+
 def test_the_tables_of_rows_hold_every_vote_and_rank_and_nothing_else():
     two = ranked(1, [1, 2], [1, 1]).model_copy(update={"completions": ["x", "y"]})
     counted, ranks = votes_and_ranks([two, ranked(2, [1, 2, 3], [2, 1, 3])])
@@ -90,9 +94,49 @@ def test_the_micro_batch_changes_no_gradient(model_folder, family):
         for start in range(0, len(batch), size):
             part = slice(start, start + size)
             losses(scorer, candidates[part], batch[part], PARAMS)[0].div(len(batch)).backward()
-        gradients.append(torch.cat([w.grad.flatten() for w in scorer.parameters() if w.grad is not None]))
+        gradients.append(learned_gradients(scorer))
     scale = gradients[0].abs().max().item()
     assert all(torch.allclose(gradients[0], other, atol=1e-5 * scale, rtol=1e-3) for other in gradients[1:])
+
+
+@pytest.mark.parametrize("family", ["llama", "t5", "bert"])
+def test_a_lora_learns_within_the_weights_what_it_learns_beside_them(model_folder, family, monkeypatch):
+    scorer = new_scorer(model_folder(family), LORA.model_copy(update={"dropout": 0.0}), 1).train()
+    with torch.no_grad():
+        for weight in scorer.parameters():
+            if weight.requires_grad:
+                weight.add_(torch.randn_like(weight) * 0.1)
+
+    def learned_from():
+        scorer.zero_grad()
+        loss, _ = losses(scorer, encoded(scorer, rows(4)), rows(4), PARAMS)
+        loss.backward()
+        return loss.item(), learned_gradients(scorer)
+
+    within = learned_from()
+    monkeypatch.setattr(Scorer, "folded", lambda _: nullcontext())
+    beside = learned_from()
+    assert within[0] == pytest.approx(beside[0], rel=1e-5)
+    torch.testing.assert_close(within[1], beside[1], atol=1e-5 * beside[1].abs().max().item(), rtol=1e-3)
+    assert not torch.equal(within[1], beside[1])  # it was another way
+
+
+@pytest.mark.parametrize("change", [{"dropout": 0.2}, {"recompute": True}])
+def test_a_lora_stays_beside_the_weights_where_it_would_learn_something_else_in_them(model_folder, change):
+    lora = LORA.model_copy(update={"dropout": change.get("dropout", 0.0)})
+    scorer = new_scorer(model_folder("llama"), lora, 1).train()
+    if "recompute" in change:
+        scorer.model.activation_checkpointing_enable({"use_reentrant": False})
+    weights = {name: weight.clone() for name, weight in scorer.named_parameters()}
+    with torch.no_grad():
+        for name, weight in scorer.named_parameters():
+            if "lora_B" in name:
+                weight.add_(1.0)
+    with scorer.folded():
+        assert all(torch.equal(w, weights[name]) for name, w in scorer.named_parameters() if "lora_B" not in name)
+    scorer.model.activation_checkpointing_disable()
+    with scorer.eval().folded():
+        assert not all(torch.equal(w, weights[name]) for name, w in scorer.named_parameters() if "lora_B" not in name)
 
 
 def test_the_micro_batch_does_not_change_the_result(model_folder):
