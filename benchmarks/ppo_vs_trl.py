@@ -384,6 +384,7 @@ def plumbline(spec: dict[str, Any]) -> dict[str, Any]:
         "score_limit": 1e9,
         "step_kl_limit": 1e9,  # so that all epochs are run
         "precision": "bfloat16" if has_bfloat16() and without != "bf16" else "float32",
+        "value_learning_rate": TASK["learning_rate"],
         **{name: TASK[name] for name in ("epochs", "temperature", "trace", "clip_range", "value_coefficient",
                                          "max_new_tokens", "missing_end_penalty", "learning_rate")},
     }  # fmt: skip

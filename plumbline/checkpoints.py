@@ -38,8 +38,11 @@ MANIFEST = "MANIFEST.json"
 SCHEMA = 1
 KEPT = 2  # checkpoints: the newest, and the one to fall back on
 PATIENCE = 5.0  # seconds that the last owner, killed a moment ago, has to let go
-CODE = ("plumbline/models/**/*.py", "plumbline/algorithms/**/*.py", "plumbline/rows.py", "plumbline/curves.py")
-LIBRARIES = ("torch", "transformers")
+CODE = (
+    "plumbline/models/**/*.py", "plumbline/algorithms/**/*.py", "plumbline/world/**/*.py", "plumbline/rows.py",
+    "plumbline/curves.py",
+)  # fmt: skip
+LIBRARIES = ("torch", "transformers", "peft")
 
 
 def place() -> Path:

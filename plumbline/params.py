@@ -36,7 +36,7 @@ class World(Section):
     replies: Count
     demonstrations: Annotated[int, Field(ge=0)]
     raters: Count
-    rater_noise: Share
+    rater_noise: Annotated[float, Field(ge=0.0, le=0.5)]
     redteam: Count
     stories: Count
 
@@ -245,7 +245,7 @@ class Adapt(Tuning):
 
 class Reward(Training):
     start: Literal["base", "instruct"]
-    lora: LoraSize | None
+    lora: LoraSize | None = None  # null in a recipe takes a knob out
     margin: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
     centring: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
     resamples: Annotated[int, Field(ge=100)]
@@ -277,7 +277,7 @@ class Alarms(Section):
 
 class Ppo(Section):
     seed: int
-    lora: LoraSize | None
+    lora: LoraSize | None = None  # null in a recipe takes a knob out
     values: Literal["shared", "separate"]
     rewards: dict[str, float] = Field(min_length=1)
     second_scorer: str

@@ -58,6 +58,7 @@ CASES = {
     "a knob twice": ("  resamples: 1000", "  resamples: 1000\n  resamples: 2000", ["resamples: stands twice"]),
     "a section twice": ("\nevaluate:\n", "\nworld: {}\nevaluate:\n", ["world: stands twice"]),
     "a list for a mapping": ("columns: {summary: summaries}", "columns: [summaries]", ["prepare.sources.0.columns"]),
+    "raters who are wrong more often than right": ("  rater_noise: 0.1", "  rater_noise: 0.6", ["world.rater_noise"]),
     "zero learning rate": ("  learning_rate: 1.0e-3", "  learning_rate: 0.0", ["instruct.learning_rate"]),
     "unknown knob of an adapter": (
         "      tokens: 32",

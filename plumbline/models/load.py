@@ -122,7 +122,8 @@ def weight_digests(folder: Path) -> dict[str, str]:
 def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     """The tokenizer of a base or model folder, padding on the left, by the end token where it has no pad token.
 
-    That is safe, as what is padding is known from lengths, never from the ids.
+    That is safe, as what is padding is known from lengths, never from the ids. A separator is an end token where there is
+    no other, as in BERT's.
     """
     from transformers import AutoTokenizer
 
@@ -132,6 +133,8 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     except Exception as error:  # a damaged tokenizer file surfaces as one of many kinds
         raise ArtifactError(f"{target}: its tokenizer cannot be read ({str(error).splitlines()[0][:120]})") from None
     tokenizer.padding_side = "left"
+    if tokenizer.eos_token_id is None and tokenizer.sep_token_id is not None:
+        tokenizer.eos_token = tokenizer.sep_token
     if tokenizer.eos_token_id is None:
         raise ArtifactError(f"{target}: the tokenizer has no end token; add eos_token to its tokenizer_config.json")
     if tokenizer.pad_token_id is None:

@@ -1,7 +1,7 @@
 """The policy of reinforcement learning, its reference and its values, on one trunk.
 
 A LoRA on the frozen model is the policy; the reference is the same model with the LoRA off, and the values are a linear
-head on what the policy's LM head reads. So one network is in memory, not four. Where every weight learns, the reference
+head on what the policy's LM head reads. So one network is in memory, not three. Where every weight learns, the reference
 is a copy. Dropout is off in all of them, as a ratio of two probabilities must not depend on what was dropped.
 """
 

@@ -464,8 +464,8 @@ def standing(history: Sequence[Mapping[str, float]], params: Ppo) -> list[Alarm]
 
 
 def copied(policy: Policy) -> dict[str, Tensor]:
-    """The learning weights, for keeping."""
-    return {name: weight.detach().clone() for name, weight in learning(policy).items()}
+    """The learning weights, for keeping: in main memory, as a GPU's is for what is computed."""
+    return {name: weight.detach().to("cpu", copy=True) for name, weight in learning(policy).items()}
 
 
 def tensor(policy: Policy, values: Sequence[float]) -> Float[Tensor, " answers"]:

@@ -18,9 +18,10 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 from transformers.trainer_utils import set_seed
 
 from plumbline.checkpoints import Checkpoints
-from plumbline.errors import DivergenceError
+from plumbline.errors import DivergenceError, ParamsError
 from plumbline.models.collate import collate
 from plumbline.models.encode import IGNORED, Chosen, answer_losses, encode, mean_loss
+from plumbline.models.load import MASKED
 from plumbline.models.state import load_optimisers, load_random, load_weights, save_state
 from plumbline.params import Training, Tuning
 from plumbline.rows import Example
@@ -53,8 +54,10 @@ def tune(
     so `micro_batch` does not change the result.
     With `checkpoints`, a run that was killed goes on from the newest, after reporting again what came before it;
     weights and reports end as those of an undisturbed run, to the byte.
-    Raises DivergenceError at the first loss that is not a finite number.
+    Raises DivergenceError at the first loss that is not a finite number, ParamsError for an encoder.
     """
+    if type(model).__name__ in MASKED:  # would see every token that it is to foretell
+        raise ParamsError("base.source: an encoder writes no answers; give another, or run `dvc repro reward` alone")
     set_seed(params.seed)
     rows = encode(tokenizer, train, model.config.is_encoder_decoder, adapters)
     dataset = as_dataset(rows)

@@ -7,6 +7,7 @@ import yaml
 
 from flows.experiment import Experiment, changed_params, parse_overrides
 from plumbline.errors import ParamsError, PlumblineError
+from plumbline.params import load_params
 from tests.flows.toy import PROJECT
 
 
@@ -43,6 +44,18 @@ def test_null_takes_a_knob_out(root):
     (root / "recipes/other.yaml").write_text("adapt: {adapters: {rewrite: null, sentiment: null}}\n")
     knobs = yaml.safe_load(changed_params(root, "other", {}))
     assert list(knobs["adapt"]["adapters"]) == ["summarise"]
+
+
+def test_what_null_stands_for_may_be_told_by_null_in_the_file_and_on_the_command_line(root):
+    said = parse_overrides(["reward.lora=null", "ppo.lora=null", "ppo.rewards={reward: null, 'one.two:three': 1.0}"])
+    text = changed_params(root, None, said)
+    (root / "params.yaml").write_text(text)
+    assert load_params(root / "params.yaml").ppo.rewards == {"one.two:three": 1.0}
+    file = (root / "params.yaml").read_text().replace("\nreward:", "\nreward:\n  lora: null")
+    (root / "params.yaml").write_text(file)
+    (root / "params.yaml").write_text(changed_params(root, None, {}))
+    params = load_params(root / "params.yaml")
+    assert params.reward.lora is None and params.ppo.lora is None
 
 
 def test_the_comments_of_params_stay_and_the_file_itself_is_not_touched(root):

@@ -143,3 +143,14 @@ def test_a_tokenizer_without_a_pad_token_pads_by_its_end_token(folder):
     assert load_tokenizer(folder).pad_token_id != load_tokenizer(folder).eos_token_id
     write_json(folder / "tokenizer_config.json", {name: each for name, each in settings.items() if name != "pad_token"})
     assert load_tokenizer(folder).pad_token_id == load_tokenizer(folder).eos_token_id
+
+
+def test_a_tokenizer_without_an_end_token_ends_by_its_separator_and_one_without_either_is_refused(folder):
+    settings = read_json(folder / "tokenizer_config.json")
+    del settings["eos_token"]
+    write_json(folder / "tokenizer_config.json", settings | {"sep_token": "<|user|>"})
+    tokenizer = load_tokenizer(folder)
+    assert tokenizer.eos_token_id == tokenizer.convert_tokens_to_ids("<|user|>") is not None
+    write_json(folder / "tokenizer_config.json", settings)
+    with pytest.raises(ArtifactError, match="has no end token"):
+        load_tokenizer(folder)

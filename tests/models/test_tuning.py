@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from plumbline.errors import DivergenceError
+from plumbline.errors import DivergenceError, ParamsError
 from plumbline.models.encode import IGNORED, answer_losses, mean_loss
 from plumbline.models.load import load_model
 from plumbline.models.tuning import answer_weights, cross_entropy, step_count, tune
@@ -60,6 +60,11 @@ def test_the_first_loss_that_is_no_number_ends_the_run_with_its_step(model_folde
         next(model.parameters()).fill_(float("nan"))
     with pytest.raises(DivergenceError, match="step 1"):
         tune(model, tokenizer, examples(16), examples(2), PARAMS, lambda step, values: None)
+
+
+def test_an_encoder_is_not_tuned_to_foretell_what_it_sees(model_folder, tokenizer):
+    with pytest.raises(ParamsError, match=r"base.source: an encoder writes no answers; .* `dvc repro reward`"):
+        tune(load_model(model_folder("bert")), tokenizer, examples(4), examples(2), PARAMS, lambda step, values: None)
 
 
 @pytest.mark.parametrize(("power", "shares"), [(1.0, [1, 4]), (0.5, [1, 2]), (0.0, [1, 1])])
