@@ -104,8 +104,8 @@ def test_before_and_after_are_compared_answer_by_answer(mails):
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
-        ({"micro_batch": 3}, r"minibatch \(16\) must be a multiple of micro_batch \(3\)"),
-        ({"batch": 24}, r"batch \(24\) must be a multiple of minibatch \(16\)"),
+        ({"minibatch": 16, "micro_batch": 3}, r"minibatch \(16\) must be a multiple of micro_batch \(3\)"),
+        ({"batch": 24, "minibatch": 16}, r"batch \(24\) must be a multiple of minibatch \(16\)"),
         (
             {"lora": {"rank": 8, "alpha": 16, "dropout": 0.1, "targets": "attention"}},
             r"lora\.dropout \(0\.1\) must be 0",
