@@ -22,7 +22,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from plumbline.errors import ParamsError, PlumblineError
-from plumbline.params import load_params
+from plumbline.params import load_params, takes_null
 
 FLOAT = "tag:yaml.org,2002:float"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -114,13 +114,13 @@ def merge(knobs: Any, changes: Mapping[str, Any]) -> None:
             knobs[name] = value
 
 
-def drop_nulls(knobs: Any) -> None:
-    """Null takes a knob out, also one of the file's."""
+def drop_nulls(knobs: Any, *above: str) -> None:
+    """Null takes a knob out, also one of the file's, unless it is the knob's value."""
     for name in list(knobs):
-        if knobs[name] is None:
+        if knobs[name] is None and not takes_null([*above, name]):
             del knobs[name]
         elif isinstance(knobs[name], dict):
-            drop_nulls(knobs[name])
+            drop_nulls(knobs[name], *above, name)
 
 
 class Experiment:

@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -245,7 +245,7 @@ class Adapt(Tuning):
 
 class Reward(Training):
     start: Literal["base", "instruct"]
-    lora: LoraSize | None = None  # null in a recipe takes a knob out
+    lora: LoraSize | None
     margin: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
     centring: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
     resamples: Annotated[int, Field(ge=100)]
@@ -277,7 +277,7 @@ class Alarms(Section):
 
 class Ppo(Section):
     seed: int
-    lora: LoraSize | None = None  # null in a recipe takes a knob out
+    lora: LoraSize | None
     values: Literal["shared", "separate"]
     rewards: dict[str, float] = Field(min_length=1)
     second_scorer: str
@@ -425,8 +425,19 @@ def is_number(text: str) -> bool:
     return True
 
 
+def takes_null(location: list[str]) -> bool:
+    """Whether null is a value of the knob at `location`, one that must be given, and does not stand for its absence."""
+    fields = [section.model_fields.get(location[-1]) for section in sections_at(location[:-1])]
+    return any(field and field.is_required() and type(None) in get_args(field.annotation) for field in fields)
+
+
 def known_knobs(location: list[str]) -> list[str]:
     """The names of the knobs of the section at pydantic's `location`."""
+    return [name for section in sections_at(location) for name in section.model_fields]
+
+
+def sections_at(location: list[str]) -> list[type[Section]]:
+    """What the section at pydantic's `location` may be; several where a kind chooses one."""
     models: list[type[Section]] = [Params]  # type: ignore[list-item]
     for part in location:
         fields = [model.model_fields[part] for model in models if part in model.model_fields]
@@ -434,7 +445,7 @@ def known_knobs(location: list[str]) -> list[str]:
             models = [section for field in fields for section in sections_in(field.annotation)]
         else:  # a number, a name, or the kind that chooses one of several sections
             models = [model for model in models if model.__name__.lower() == part] or models
-    return [name for model in models for name in model.model_fields]
+    return models
 
 
 def sections_in(annotation: Any) -> list[type[Section]]:

@@ -59,6 +59,11 @@ CASES = {
     "a section twice": ("\nevaluate:\n", "\nworld: {}\nevaluate:\n", ["world: stands twice"]),
     "a list for a mapping": ("columns: {summary: summaries}", "columns: [summaries]", ["prepare.sources.0.columns"]),
     "raters who are wrong more often than right": ("  rater_noise: 0.1", "  rater_noise: 0.6", ["world.rater_noise"]),
+    "no word on a LoRA": (
+        "  lora: {rank: 8, alpha: 16, dropout: 0.0, targets: attention+mlp}   # or null: all weights learn\n",
+        "",
+        ["reward.lora: is missing; add it"],
+    ),
     "zero learning rate": ("  learning_rate: 1.0e-3", "  learning_rate: 0.0", ["instruct.learning_rate"]),
     "unknown knob of an adapter": (
         "      tokens: 32",

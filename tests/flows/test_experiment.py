@@ -51,8 +51,6 @@ def test_what_null_stands_for_may_be_told_by_null_in_the_file_and_on_the_command
     text = changed_params(root, None, said)
     (root / "params.yaml").write_text(text)
     assert load_params(root / "params.yaml").ppo.rewards == {"one.two:three": 1.0}
-    file = (root / "params.yaml").read_text().replace("\nreward:", "\nreward:\n  lora: null")
-    (root / "params.yaml").write_text(file)
     (root / "params.yaml").write_text(changed_params(root, None, {}))
     params = load_params(root / "params.yaml")
     assert params.reward.lora is None and params.ppo.lora is None
