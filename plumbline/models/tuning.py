@@ -57,7 +57,9 @@ def tune(
     Raises DivergenceError at the first loss that is not a finite number, ParamsError for an encoder.
     """
     if type(model).__name__ in MASKED:  # would see every token that it is to foretell
-        raise ParamsError("base.source: an encoder writes no answers; give another, or run `dvc repro reward` alone")
+        raise ParamsError(
+            "base.source: an encoder writes no answers; give another, or run `dvc repro reward` with reward.start: base"
+        )
     set_seed(params.seed)
     rows = encode(tokenizer, train, model.config.is_encoder_decoder, adapters)
     dataset = as_dataset(rows)
