@@ -4,11 +4,9 @@ import os
 import re
 import shutil
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -142,9 +140,7 @@ def toy_stages(root: Path) -> list[str]:
 
 def test_a_second_start_finds_all_running_and_a_taken_port_is_named(served):
     root, ports = served
-    before = tokens(root)
     again = up(root, ports)
-    assert tokens(root) == before  # to look writes nothing: it would keep those who write from the database
     assert (again.returncode, re.findall(r"(\w+) +was running", again.stdout)) == (0, ["prefect", "serve", "mlflow"])
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -160,10 +156,24 @@ def test_a_second_start_finds_all_running_and_a_taken_port_is_named(served):
     assert len(refused.stderr.splitlines()) == 1
 
 
-def tokens(root: Path) -> int:
-    """How many times Prefect's server has been asked for leave to change something."""
-    with closing(sqlite3.connect(root / ".prefect/prefect.db")) as database:
-        return database.execute("select count(*) from csrf_token").fetchone()[0]
+def test_to_look_whether_deployments_are_served_writes_nothing(served):
+    root, ports = served
+    api = f"http://127.0.0.1:{ports['PLUMBLINE_PREFECT_PORT']}/api"
+    subprocess.run(
+        [sys.executable, "-c", LOOK], cwd=root, env=toy.environment(**ports, PREFECT_API_URL=api), check=True
+    )
+
+
+LOOK = """
+import sqlite3
+from flows.up import is_polled
+database = sqlite3.connect(".prefect/prefect.db")
+def tokens():  # asked for, one by each client that is about to change something
+    return database.execute("select count(*) from csrf_token").fetchone()
+before = tokens()
+assert is_polled(0)
+assert tokens() == before
+"""
 
 
 def test_a_part_that_has_crashed_is_started_again_and_the_others_are_left_alone(served):
