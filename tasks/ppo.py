@@ -51,7 +51,7 @@ def ppo(params: Ppo, *, policy: Path, reward: Path, data: Path, world: Path, out
     from plumbline.models.load import load_model, load_tokenizer
     from plumbline.models.policy import Policy
     from plumbline.models.precision import on_this_machine
-    from plumbline.models.reinforcement import SECOND, measure, put, reinforce
+    from plumbline.models.reinforcement import SECOND, copied, measure, put, reinforce
     from plumbline.models.state import learning
     from plumbline.report.ppo import page
 
@@ -95,7 +95,7 @@ def ppo(params: Ppo, *, policy: Path, reward: Path, data: Path, world: Path, out
 
         healthy = reinforce(learner, tokenizer, questions, scorers, watched, params, report, checkpoints)
         if healthy is not None:
-            last = {name: weight.detach().clone() for name, weight in learning(learner).items()}
+            last = copied(learner)
             put(learner, healthy)
             (folder / "healthy").mkdir()
             learner.save(beneath, folder / "healthy", sorted(tasks))
